@@ -9,6 +9,7 @@ import itertools
 import math
 import re
 from collections import Counter, defaultdict
+from functools import partial
 
 import numpy as np
 from tinytorch.activations import ReLU
@@ -19,6 +20,7 @@ from tinytorch.layers import Dense, Layer
 from tinytorch.tensor import Op, Tensor, apply
 
 WORDS = re.compile(rb" ?(?:[A-Za-z]+|[0-9]|[^\s\0A-Za-z0-9]+)| +(?= )|[\s\0]")
+einsum = partial(np.einsum, optimize=True)  # as products of matrices
 
 
 def merge_pair(tokens, pair, new):
@@ -176,9 +178,9 @@ def layer_norm_backward(grad, output, x, weight, bias, *, eps):
     inverse = 1 / np.sqrt(x.var(-1, keepdims=True) + eps)
     normal, size = (x - x.mean(-1, keepdims=True)) * inverse, x.shape[-1]
     g = grad * weight
-    rows = size * g - g.sum(-1, keepdims=True) - normal * np.einsum("...i,...i->...", g, normal)[..., None]
+    rows = size * g - g.sum(-1, keepdims=True) - normal * einsum("...i,...i->...", g, normal)[..., None]
     flat = grad.reshape(-1, size), normal.reshape(-1, size)
-    return rows * inverse / size, np.einsum("ni,ni->i", *flat), flat[0].sum(0)
+    return rows * inverse / size, einsum("ni,ni->i", *flat), flat[0].sum(0)
 
 
 layer_norm = Op("layer_norm", layer_norm_forward, layer_norm_backward)
@@ -220,7 +222,7 @@ class KVCache:
 def attend(q, k, heads):
     """The weights (N, H, L, S) of queries that are the last of the keys."""
     q, k = (x.reshape(*x.shape[:2], heads, -1) for x in (q, k))
-    scores = np.einsum("nlhd,nshd->nhls", q, k) / math.sqrt(q.shape[-1])
+    scores = einsum("nlhd,nshd->nhls", q, k) / math.sqrt(q.shape[-1])
     scores = np.where(np.tril(np.ones(scores.shape[2:], bool), k.shape[1] - q.shape[1]), scores, -np.inf)
     powers = np.exp(scores - scores.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
@@ -229,20 +231,20 @@ def attend(q, k, heads):
 def attention_forward(q, k, v, *, heads):
     """All heads at once."""
     values = v.reshape(*v.shape[:2], heads, -1)
-    return np.einsum("nhls,nshd->nlhd", attend(q, k, heads), values).reshape(q.shape)
+    return einsum("nhls,nshd->nlhd", attend(q, k, heads), values).reshape(q.shape)
 
 
 def attention_backward(grad, output, q, k, v, *, heads):
     """The gradients of q, k and v."""
     weights = attend(q, k, heads)
     q, k, v, grad = (x.reshape(*x.shape[:2], heads, -1) for x in (q, k, v, grad))
-    grad_weights = np.einsum("nlhd,nshd->nhls", grad, v)
-    inner = grad_weights - np.einsum("nhls,nhls->nhl", grad_weights, weights)[..., None]
+    grad_weights = einsum("nlhd,nshd->nhls", grad, v)
+    inner = grad_weights - einsum("nhls,nhls->nhl", grad_weights, weights)[..., None]
     scores = weights * inner / math.sqrt(q.shape[-1])
     shares = (
-        np.einsum("nhls,nshd->nlhd", scores, k),
-        np.einsum("nhls,nlhd->nshd", scores, q),
-        np.einsum("nhls,nlhd->nshd", weights, grad),
+        einsum("nhls,nshd->nlhd", scores, k),
+        einsum("nhls,nlhd->nshd", scores, q),
+        einsum("nhls,nlhd->nshd", weights, grad),
     )
     return tuple(share.reshape(*share.shape[:2], -1) for share in shares)
 
