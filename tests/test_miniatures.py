@@ -36,6 +36,7 @@ from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 from grading.sandbox import launch
 from grading.testing import plugin
 from tests.submissions.build import ALL_HOSTILE, Miniature, build_submission, choose_hostile_miniatures, list_miniatures
+from tests.submissions.partial import make_task_filter
 from tests.submissions.run import GraderServer, build_grading_command, build_offline_environment
 from tests.submissions.threats import SUBMITTED
 
@@ -45,7 +46,7 @@ MOST_MEMORY = 300
 """MiB that the grader may take, whatever is handed in."""
 SECONDS = {1: 90, 2: 300, 3: 600, 4: 600, 5: 600}
 """No submission may keep the grader of a milestone longer than this, on a loaded machine."""
-REPETITIONS = {"seeds": 2, "demo_runs": 1}
+REPETITIONS = {"seeds": 2, "demo_runs": 1, "curve_points": 3}
 """How often the same is measured. `nox -s hostile` measures as often as for students."""
 IN_FULL = bool(os.environ.get(ALL_HOSTILE))
 
@@ -132,8 +133,9 @@ def graded_here(root: Path, tmp_path: Path, course: GradingSetup, monkeypatch: p
         tree = lay_out_submission(miniature, root, tmp_path)
         before = list_file_states(tree)
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-        if (tasks := list_tasks_of_changed_recipe(miniature, root)) and not IN_FULL:
-            run_only_tasks(tasks, monkeypatch)
+        tasks = miniature.about.get("tasks") or list_tasks_of_changed_recipe(miniature, root)
+        if tasks and not IN_FULL:
+            monkeypatch.setattr(plugin, "pytest_collection_modifyitems", make_task_filter(tasks))
         result = grade_module(
             root,
             miniature.about["module"],
@@ -157,15 +159,6 @@ def list_tasks_of_changed_recipe(miniature: Miniature, root: Path) -> set[str]:
     if {edit["file"] for edit in miniature.about.get("edits", ())} != {recipe} or (miniature.folder / "files").exists():
         return set()
     return set(re.findall(r"# BEGIN SOLUTION (\S+)", (root / recipe).read_text()))
-
-
-def run_only_tasks(tasks: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a grading in this process run only the tests of these tasks."""
-
-    def keep_tests_of_tasks(items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if any(mark.args[0] in tasks for mark in item.iter_markers("task"))]
-
-    monkeypatch.setattr(plugin, "pytest_collection_modifyitems", keep_tests_of_tasks)
 
 
 def lay_out_submission(miniature: Miniature, root: Path, folder: Path) -> Path:
@@ -286,7 +279,7 @@ def test_another_implementation_of_a_module_passes(graded_here, miniature):
 @pytest.mark.parametrize("miniature", list_miniatures("wrong"), ids=name_miniature)
 def test_a_small_mistake_fails_in_its_own_task_with_words_that_help(graded, graded_here, miniature):
     """The first thing to fix names the task, what came back and what was expected."""
-    result = (graded_here if "module" in miniature.about else graded)(miniature)
+    result = (graded_here if "module" in miniature.about else graded)(take_shortcuts(miniature))
     check_expectation(miniature, result)
     failure = result.first_failure
     assert failure.got

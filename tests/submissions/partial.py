@@ -3,8 +3,9 @@
 A miniature that is about what a recipe does need not wait for a thousand module tests that its code passes anyway, and
 one that never answers need not be waited for as long as a student would be. JSON says which checks are taken as passed
 (`taken`), how many seconds a call and a training run have (`patience`), which of the experiment's numbers are others
-(`experiment`), how many training images there are (`images`), which modules' tests are run (`modules`), and in which
-file to write how much memory the grader had at its peak (`peak`); the rest is the grader's own command line.
+(`experiment`), how many training images there are (`images`), which modules' and which tasks' tests are run (`modules`
+and `tasks`), and in which file to write how much memory the grader had at its peak (`peak`); the rest is the grader's
+own command line.
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from grading import grade, limits
 from grading.__main__ import main
 from grading.checks.student_tests import run_module_tests
 from grading.data import load
 from grading.data.dataset import DataSet
+from grading.errors import GraderError
 from grading.manifest.model import Manifest, Milestone
 from grading.measurement import CheckContext, Measurement
 from grading.render.progress_watch import ProgressWatch
+from grading.sandbox import launch
+from grading.testing import plugin
 
 
 def replace_by_passing_checks(checks: Iterable[str]) -> None:
@@ -55,6 +61,20 @@ def limit_module_tests(names: Iterable[str]) -> None:
         return run_module_tests(replace(context, modules=tuple(m for m in context.modules if m.id in names)))
 
     grade.CHECKS["module_tests"] = run_fewer_tests
+
+
+def limit_tasks(names: Iterable[str]) -> None:
+    """Run only these tasks' tests from now on."""
+    plugin.pytest_collection_modifyitems = make_task_filter(names)
+
+
+def make_task_filter(names: Iterable[str]) -> Callable[[list[pytest.Item]], None]:
+    """Make a hook for pytest that keeps only the tests of these tasks."""
+
+    def keep_tests_of_tasks(items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if any(mark.args[0] in names for mark in item.iter_markers("task"))]
+
+    return keep_tests_of_tasks
 
 
 def set_time_budgets(seconds: float) -> None:
@@ -124,6 +144,8 @@ def run_grader(arguments: list[str]) -> None:
     replace_by_passing_checks(how.get("taken", ()))
     if "modules" in how:
         limit_module_tests(how["modules"])
+    if "tasks" in how:
+        limit_tasks(how["tasks"])
     if "experiment" in how:
         change_experiment(how["experiment"])
     if "images" in how:
@@ -136,10 +158,13 @@ def run_grader(arguments: list[str]) -> None:
 def serve_requests() -> None:
     """Grade what each line of standard input asks for in a fork of this process, and answer with its exit code.
 
-    A fork has imported the grader already, which otherwise takes longer than most gradings.
+    A fork has imported the grader and tried the fence already, which otherwise takes longer than most gradings.
     """
-    for name in ("allowed_imports", "quiz_answers", "usable_source", "xor_training"):  # not those that import images
-        importlib.import_module(f"grading.checks.{name}")
+    checks = ("allowed_imports", "quiz_answers", "usable_source", "xor_training")  # not those that import images
+    for name in (*(f"grading.checks.{check}" for check in checks), "numpy.random", "unittest", "pdb"):
+        importlib.import_module(name)
+    with contextlib.suppress(GraderError):  # a fork may want another
+        launch.choose_fence(official=False)
     for line in sys.stdin:
         request = json.loads(line)
         if (child := os.fork()) == 0:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ("taken", "patience", "experiment", "images", "modules")
+PARTIAL = ("taken", "patience", "experiment", "images", "modules", "tasks")
 """What an about.yaml may say to `partial.py`."""
 
 
