@@ -48,7 +48,7 @@ def open_pages(browser: Browser, address: str) -> Iterator[Open]:
     """Yield `opened(width, height, path=…)`, which opens a page and by default waits until it has finished working.
 
     All tests of a file share a page, since a new one takes a second of processor time: a test that opens two pages
-    sees the second one in place of the first, unless they differ in options of their contexts. In the end nothing may
+    sees the second one instead of the first, unless they differ in options of their contexts. In the end nothing may
     have been said in any console, and nothing asked of another host.
     """
     said: list[str] = []

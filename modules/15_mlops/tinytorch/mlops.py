@@ -337,10 +337,7 @@ class Service:
         return {"model": model[0]}
 
     def metrics(self, _body: bytes) -> dict:
-        """Return how often each status was answered, and percentiles of the seconds, for the last 1,000 predictions.
-
-        The form is {"requests": {"200": 7, …}, "seconds": {"p50": …, "p90": …, "p99": …}}; without any, None for each.
-        """
+        """Return {"requests": {"200": 7, …}, "seconds": {"p50": …, "p90": …, "p99": …}} for up to 1,000 predictions."""
         # BEGIN SOLUTION 15.14
         statuses, taken = zip(*self.recent.copy(), strict=True) if self.recent else ((), ())
         seconds = np.percentile(taken, (50, 90, 99)).tolist() if taken else [None] * 3
