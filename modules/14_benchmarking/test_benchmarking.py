@@ -1,6 +1,6 @@
 """The tests of module 14: timing, summaries, intervals, comparisons, counted work, the roofline, peak memory.
 
-No test measures this machine: every clock belongs to the grader, and advances as the test specifies. Random results are
+No test measures this machine: every clock belongs to the test, and advances as the test specifies. Random results are
 checked by how often they are correct, over so many draws that correct code fails in fewer than one in 10,000 runs.
 """
 
