@@ -18,7 +18,7 @@ from grading.manifest.loader import load_manifest
 from grading.result import CriterionStatus, Result, Verdict
 from grading.sandbox.launch import choose_fence
 from tests.submissions.build import Miniature, build_submission
-from tests.submissions.partial import make_passing_check
+from tests.submissions.partial import change_experiment, make_passing_check
 
 RECIPE = "modules/11_training/recipe.py"
 EPOCHS = "    epochs = min(20, max(6, 300_000 // len(images)))"
@@ -50,6 +50,8 @@ def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
         """Grade the edited solution on this number of training images. The cheap checks pass unmeasured."""
         data = make_colour_images(images, 200)
+        monkeypatch.setattr(grade, "load_manifest", grade.load_manifest)  # restored after the next line
+        change_experiment({"probe_images": 100})
         monkeypatch.setattr(cifar10_convergence, "load_or_fetch_images", lambda *_: data)
         monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache")
         for check in ("module_tests", "integration_tests", "demo"):
@@ -103,7 +105,7 @@ def test_without_training_nothing_falls(grade_edited_recipe: Callable[..., Resul
 def test_a_curve_that_ends_early_is_no_proof(grade_edited_recipe: Callable[..., Result]) -> None:
     """If a recipe reports nothing in the last tenth of training, the failure asks for reports."""
     silent = {"find": "if step % max(1, steps // 50) == 0 or step == steps:", "replace": "if step < steps // 2:"}
-    result = grade_edited_recipe(300, silent)
+    result = grade_edited_recipe(300, silent, {"find": EPOCHS, "replace": "    epochs = 4"})
     assert "late_fall" in list_failed_criteria(result)
     told = next(c for c in result.criteria if c.name == "late_fall").failures[0]
     assert "call progress" in told.got

@@ -12,7 +12,7 @@ from grading.manifest.loader import load_manifest
 from grading.manifest.model import CriterionKind
 from grading.result import CriterionStatus, Verdict
 from tests.submissions.build import build_submission, list_miniatures
-from tests.submissions.partial import make_passing_check
+from tests.submissions.partial import change_experiment, make_passing_check
 
 ATTACKS = {
     "hostile/smuggled_weights": "fresh_loss",
@@ -24,7 +24,9 @@ ATTACKS = {
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
-    """With all tests of the code taken as passed, the figures still say not yet."""
+    """With all tests of the code taken as passed, the figures still say not yet, from as few seeds as they may."""
+    monkeypatch.setattr(grade, "load_manifest", grade.load_manifest)  # restored after the next line
+    change_experiment({"seeds": 2})
     monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache")
     for check in ("module_tests", "integration_tests", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
@@ -40,9 +42,9 @@ def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
 
 
 def test_the_solution_passes_at_many_seeds(root, tmp_path, monkeypatch):
-    """The reference does not depend on luck: other seeds give the same verdict."""
+    """The reference does not depend on luck: other seeds give the same verdict as the one of tests/test_grade.py."""
     monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: Path(tmp_path))
     for check in ("module_tests", "integration_tests", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
-    for seed in (101, 202, 303):
+    for seed in (101, 202):
         assert grade_milestone(root, 1, seed=seed).verdict is Verdict.UNLOCKED
