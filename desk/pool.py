@@ -93,7 +93,11 @@ def _feed_grading_process(
                 return
             graded = TaskOutcome(task, problem="it was not graded")
             for _ in range(TRIES):
-                process = process or _GradingProcess(root)
+                try:
+                    process = process or _GradingProcess(root)
+                except OSError as error:  # a full disk, or too many processes
+                    graded = TaskOutcome(task, problem=f"no grading process could be started: {error}")
+                    continue
                 graded = process.grade_task(task, seconds_by_milestone[task.milestone], stop)
                 if process.ended:
                     process.stop()
@@ -121,15 +125,20 @@ class _GradingProcess:
     """A running grading process."""
 
     def __init__(self, root: Path) -> None:
+        """Start the process with a temporary folder of its own. Raise OSError if the machine allows neither."""
         self._folder = tempfile.mkdtemp(prefix=PRIVATE)
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "desk.grading_process", str(root)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=build_grader_environment(os.environ) | {"TMPDIR": self._folder},
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "desk.grading_process", str(root)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=build_grader_environment(os.environ) | {"TMPDIR": self._folder},
+                start_new_session=True,
+            )
+        except OSError:
+            Path(self._folder).rmdir()
+            raise
         self.ended = False
 
     def grade_task(self, task: GradingTask, seconds: float, stop: threading.Event) -> TaskOutcome:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -62,6 +65,24 @@ def test_a_process_that_dies_costs_its_own_task_only() -> None:
 def test_a_process_that_dies_once_is_forgiven(fake_grader: Path) -> None:
     """The machine may have killed the process because memory ran out."""
     assert grade_students("once", marker=str(fake_grader / "marker"))["once"] == "graded once"
+
+
+@pytest.mark.usefixtures("fake_grader")
+@pytest.mark.parametrize(("failures", "problem"), [(1, "graded a"), (9, "could be started: [Errno 28] disk full")])
+def test_a_process_that_cannot_be_started_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failures: int, problem: str
+) -> None:
+    """On a full disk, a task is tried twice and then reported; nobody waits for it, and no folder is left."""
+    left, start = [OSError(28, "disk full")] * failures, subprocess.Popen
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: _raise(left.pop()) if left else start(*a, **k))
+    assert str(grade_students("a", jobs=1)["a"]).endswith(problem)
+    assert not list(tmp_path.glob(f"{pool.PRIVATE}*"))
+
+
+def _raise(error: OSError) -> NoReturn:
+    """Raise an error where only an expression may stand."""
+    raise error
 
 
 @pytest.mark.usefixtures("fake_grader")
