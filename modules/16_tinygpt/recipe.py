@@ -39,7 +39,7 @@ def encode(merges: np.ndarray, data: bytes) -> np.ndarray:
 
 
 def build(merges: np.ndarray, rng: np.random.Generator) -> GPT:
-    """Return a fresh network for the tokens of these merges, with all weights except the positions drawn from `rng`.
+    """Return a fresh network for the tokens of these merges, with weights drawn from `rng`.
 
     Its token embeddings begin five times as large as `Embedding` draws them, and its positions as module 07's waves, a
     tenth as high. Its attribute `tokenizer` is built from the merges, because `train` receives bytes.
@@ -77,7 +77,7 @@ def attention_maps(network: GPT, tokens: np.ndarray) -> np.ndarray:
 
 
 def find_windows(tokens: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the possible starts of training windows, int64 of (k,), and their length in inputs: their tokens less one.
+    """Return the possible starts of training windows, int64 of (k,), and their length in inputs, one token less.
 
     If there are a hundred documents or more, take the 0.98 quantile of their sizes, END included, rounded down. If that
     is at most CONTEXT, it is the length, and each window begins with a document. In any other text, a window may begin

@@ -67,9 +67,8 @@ def dot_loop(a, b) -> float:
 def benchmark(function, *arguments, repeats: int = 5) -> float:
     """Return the shortest of `repeats` times, in seconds, of `function(*arguments)`, after one call that is not timed.
 
-    The first call is not timed: it pays for cold caches and lazy imports. Each of the others is timed separately. The
-    shortest time counts because everything that disturbs a measurement makes it longer. Raise ValueError, before any
-    call, when `repeats` is below 1.
+    The first call pays for cold caches and lazy imports. The shortest time counts because everything that disturbs a
+    measurement makes it longer. Raise ValueError, before any call, when `repeats` is below 1.
     """
     # BEGIN SOLUTION 1.4
     if repeats < 1:
@@ -100,8 +99,7 @@ def dot_vectorised(a, b) -> float:
 def compare_dots(size: int, rng: np.random.Generator) -> dict[str, float]:
     """Return `loop_seconds` and `vectorised_seconds` for two random float64 vectors of `size`, and their `speedup`.
 
-    They are the times of `dot_loop` and `dot_vectorised` on the same vectors, as `benchmark` measures them. The speedup
-    is the loop's time divided by the vectorised time.
+    They are the times of `dot_loop` and `dot_vectorised` by `benchmark`. The speedup is their ratio, the loop's first.
     """
     # BEGIN SOLUTION 1.5
     a, b = rng.standard_normal(size), rng.standard_normal(size)

@@ -45,7 +45,7 @@ class Layer:
         return self.forward(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's output, and remember what `backward` needs. Each layer defines its own."""
+        """Return the layer's output, and remember what `backward` needs."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def backward(self, grad: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} must define backward")
 
     def parameters(self) -> list[Tensor]:
-        """Return every tensor that learning may change, in a fixed order: none, unless a layer overrides this."""
+        """Return every tensor that learning may change, always in the same order."""
         return []
 
     def buffers(self) -> list[Tensor]:

@@ -21,9 +21,9 @@ PER_CHANNEL = (0, 2, 3)  # the axes to reduce over: images, rows, columns
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Return the number of positions of a kernel along a padded axis. Raise ValueError if the kernel does not fit.
+    """Return the number of positions of a kernel along an axis of `size` pixels, with `padding` pixels at each end.
 
-    The axis has `size` pixels and `padding` more at each end. The error states `kernel` and the padded size.
+    Raise ValueError, stating `kernel` and the padded size, if the kernel does not fit.
 
     >>> output_size(28, 3, 2, 1)
     14
@@ -36,7 +36,7 @@ def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
 
 
 def output_sizes(image, kernel_size, stride, padding=(0, 0)) -> tuple[int, int]:
-    """Return the `output_size` of rows and of columns. `image` is the pair (H, W), and all others are pairs as well."""
+    """Return the `output_size` of rows and of columns for an `image` of shape (H, W)."""
     return tuple(map(output_size, image, kernel_size, stride, padding))
 
 
@@ -68,7 +68,7 @@ def check_images(x, channels=None) -> None:
 
 
 def conv2d_naive(x, weight, bias=None, *, stride=(1, 1), padding=(0, 0)):
-    """Return the cross-correlation of images and kernels, plus any bias, computed one window after another.
+    """Return the cross-correlation of images and kernels, computed one window after another.
 
     Shapes: (N, C, H, W), (out, C, kh, kw), (out,) → (N, out, out_h, out_w), all in one dtype. Each output is the sum of
     a window times a kernel, over all channels, plus the kernel's bias. Raise ValueError if the channels differ.

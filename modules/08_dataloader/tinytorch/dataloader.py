@@ -122,7 +122,7 @@ class DataLoader:
 
 
 def check_random(images, rng) -> None:
-    """Raise ValueError unless `images` has the axes (N, C, H, W) and `rng` is not None; its type is not checked."""
+    """Raise ValueError unless `images` has the axes (N, C, H, W) and `rng` is not None."""
     check_images(images)
     if rng is None:
         raise ValueError("a random transform needs a generator: give the DataLoader an rng")

@@ -42,7 +42,7 @@ def subtract_backward(grad, output, a, b):
 
 
 def multiply_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a · b: each is `grad` times the other input, in the shapes of `a` and `b`."""
+    """Return `(grad_a, grad_b)` of a · b: each is `grad` times the other input."""
     # BEGIN SOLUTION 9.2
     return unbroadcast(grad * b, a.shape), unbroadcast(grad * a, b.shape)
     # END SOLUTION

@@ -47,7 +47,7 @@ class Optimizer:
         # END SOLUTION
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:  # noqa: ARG002 - for subclasses
-        """Return the direction to subtract: here the gradient; subclasses also use the parameter's array and state."""
+        """Return the direction to subtract, computed from a parameter's array, its gradient and its state."""
         return grad
 
     def step(self) -> None:
@@ -118,7 +118,7 @@ class SGD(Optimizer):
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return the update with weight decay and any momentum, whose new velocity it keeps in `state["velocity"]`."""
+        """Return the update with momentum, and keep the new velocity in `state["velocity"]`."""
         # BEGIN SOLUTION 10.2
         grad = grad + self.weight_decay * value
         if not self.momentum:
@@ -164,7 +164,7 @@ class Adam(Optimizer):
         # END SOLUTION
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return `adapted` of the sum of the gradient and weight_decay · value; this also updates `state`."""
+        """Return `adapted` of gradient + weight_decay · value; update `state`."""
         # BEGIN SOLUTION 10.3
         return self.adapted(grad + self.weight_decay * value, state)
         # END SOLUTION
@@ -180,14 +180,14 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return `adapted` of the gradient, plus weight_decay · value; this also updates `state`."""
+        """Return `adapted` of the gradient, plus weight_decay · value; update `state`."""
         # BEGIN SOLUTION 10.4
         return self.adapted(grad, state) + self.weight_decay * value
         # END SOLUTION
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Scale all gradients by one factor to a norm of at most `max_norm`; return the old norm, which must be finite.
+    """Scale all gradients by one factor so that their total norm is at most `max_norm`; return the original norm.
 
     The norm is the square root of the sum of the squares of all elements of all gradients. Each `grad` keeps its dtype,
     and none changes if the norm is small enough. Raise ValueError if the norm is not finite, or if `max_norm` is not
@@ -299,7 +299,7 @@ class CosineAnnealingLR(Scheduler):
         super().__init__(optimizer)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate, which goes 1, ½, 0, ½, 1 for base_lr = 1, eta_min = 0 and T_max = 2."""
+        """Return the learning rate, which goes 1, ½, 0, ½, 1 for base_lr = 1 and T_max = 2."""
         # BEGIN SOLUTION 10.8
         return cosine(self.base_lr, self.eta_min, count / self.T_max)
         # END SOLUTION
@@ -323,7 +323,7 @@ class OneCycleLR(Scheduler):
         super().__init__(optimizer)
 
     def rate(self, count: int) -> float:
-        """Return the rate after `count` steps of the rise and fall; raise ValueError for more than total_steps."""
+        """Return the learning rate. Raise ValueError if `count` is above total_steps."""
         if count > self.total_steps:
             raise ValueError(f"a cycle of {self.total_steps} steps has no step {count}: increase total_steps")
         # BEGIN SOLUTION 10.9

@@ -117,10 +117,10 @@ class Trainer:
         return {"loss": loss.item()} | {name: float(metric(output, targets)) for name, metric in self.metrics.items()}
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Take one step and return the batch's figures. If the loss is not finite, raise FloatingPointError.
+        """Take one step: forward on a tape, clear old gradients, backward, clip, step. Return the batch's figures.
 
-        The order is: forward on a tape, clear old gradients, backward, clip, step. A scheduler whose `every_batch` is
-        True steps as well. The error has the step's number and is raised before any parameter changes.
+        A scheduler whose `every_batch` is True steps as well. If the loss is not finite, raise FloatingPointError with
+        the step's number, before any parameter changes.
         """
         # BEGIN SOLUTION 11.4
         with Tape():
@@ -190,7 +190,7 @@ class Trainer:
         # END SOLUTION
 
     def slots(self) -> Iterator[tuple[str, object, str]]:
-        """Yield (name, owner, attribute) of all that further epochs depend on but the parts' states, for `getattr`.
+        """Yield (name, owner, attribute) of all that further epochs depend on, for `getattr`.
 
         First come the trainer's "epoch", "step", "history" and "stopped". Then follow each parameter, ("parameter.0",
         the tensor, "data"), and each of the network's buffers, ("buffer.0", the tensor, "data"). Layer number i in
@@ -233,7 +233,7 @@ class Trainer:
         # END SOLUTION
 
     def take(self, state: Mapping, own: Mapping) -> None:
-        """Put `state` into slots and parts; raise an error, even halfway, unless it fits `own`, the current state."""
+        """Put `state` into the slots and parts, after comparing it with `own`, the current state."""
         # BEGIN SOLUTION 11.8
         plain = [name for name, value in own.items() if not isinstance(value, np.ndarray | int | float)]
         numbers = ({name: 0 if name in plain else x for name, x in some.items()} for some in (state, own))

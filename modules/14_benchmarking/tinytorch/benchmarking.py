@@ -81,7 +81,7 @@ def quantile(samples, q: float) -> float:
 
 
 def summarise(samples) -> dict[str, float]:
-    """Return "minimum", "median", "mad" (times MAD_TO_STD) and "p95" (the 0.95 quantile) of the samples.
+    """Return "minimum", "median", "mad" and "p95" (the 0.95 quantile) of the samples.
 
     The MAD is the median of the samples' distances from their median, times MAD_TO_STD. Raise ValueError if there are
     no samples.
@@ -204,7 +204,7 @@ def count_flops(name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int,
 def count_backward_flops(
     name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int, ...], given: Sequence[bool]
 ) -> int:
-    """Return the operations of an op's backward; for a product, `given` says which inputs' gradients were computed.
+    """Return the operations of an op's backward; `given` holds for each input whether its gradient was computed.
 
     Each of the first two gradients of a product costs as many operations as the product without its bias. The bias's
     gradient costs 1 for each element of the output. PER_ELEMENT holds the counts of all other ops, whatever is given.
@@ -218,7 +218,7 @@ def count_backward_flops(
 
 
 def count_bytes(read: Sequence[np.ndarray], written: Sequence[np.ndarray | None]) -> int:
-    """Return the bytes that must move: those of each array read, once, and each new one written; 0 if none is new.
+    """Return the bytes that must move: those of each array that is read, counted once, and of each that is written.
 
     In `written`, None and views of an array that was read count as 0. If nothing is written,
     nothing moves.

@@ -377,7 +377,7 @@ class Canary:
         self.state, self.lock, self.requests, self.failures = "running", threading.Lock(), Counter(), Counter()
 
     def choose(self, user: str) -> str:
-        """Return "canary" if promoted, or running and digest("salt:user")[:8] is below share · 16⁸, else "stable"."""
+        """Return "canary" if promoted, or running and digest("salt:user")[:8] < share · 16⁸, else "stable"."""
         # BEGIN SOLUTION 15.15
         share = {"running": self.share, "rolled back": 0, "promoted": 1}[self.state]
         place = int(digest(f"{self.salt}:{user}".encode())[:8], 16)

@@ -227,7 +227,7 @@ class KVCache:
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values of L tokens, (N, H, L, d) each; return all so far. Raise ValueError if they do not fit.
 
-        The results are (N, H, length, d) each. The error states the capacity, and then nothing is added.
+        If there is not enough room, raise ValueError with the capacity, and add nothing.
         """
         # BEGIN SOLUTION 16.6
         start, end = self.length, self.length + keys.shape[2]
