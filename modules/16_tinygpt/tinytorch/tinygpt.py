@@ -225,7 +225,7 @@ class KVCache:
         self.capacity, self.length, self.keys, self.values = capacity, 0, None, None
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add keys and values of L tokens, (N, H, L, d) each; return all so far. Raise ValueError if they do not fit.
+        """Add keys and values of L new tokens, (N, H, L, d) each; return those of all so far, (N, H, length, d) each.
 
         If there is not enough room, raise ValueError with the capacity, and add nothing.
         """
