@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -42,10 +42,9 @@ def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Prob
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
     watch.begin_phase("Opening each gap on its own", len(tasks))
-    tested = {task for case in course.test_cases for task in case.tasks}
     # One process per core: pytest runs in the calling process, and a hundred gaps would take minutes.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = pool.map(partial(_check_gap_alone, course, course.solutions, tested), modules, tasks)
+        found = pool.map(partial(_check_gap_alone, course, course.solutions), modules, tasks)
         for done, (task, its_problems) in enumerate(zip(tasks, found, strict=True), start=1):
             problems += its_problems
             watch.report_steps_done(done, f"task {task.id}")
@@ -69,22 +68,15 @@ def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Probl
     return problems
 
 
-def _check_gap_alone(
-    course: CourseTree, solutions: Mapping[Path, str], tested: Set[str], module: Module, task: Task
-) -> list[Problem]:
-    """Return what is wrong with the tests of this task and of later ones while only this task's gap is open.
-
-    Students meet the tests of earlier tasks before they reach this gap, and these tests take half of the time.
-    """
+def _check_gap_alone(course: CourseTree, solutions: Mapping[Path, str], module: Module, task: Task) -> list[Problem]:
+    """Return what is wrong with the tests while only this task's gap is open."""
     opened = {
         path: make_partial_skeleton(source, course.manifest, path, task.id)
         for path, source in course.sources.items()
         if module.folder in path.parents
     }
     problems = []
-    place = module.tasks.index(task)
-    chosen = [later.id for later in module.tasks[place:] if later.id in tested]
-    for outcome in _run_tests(course, {**solutions, **opened}, [module.tests], None, chosen) if chosen else ():
+    for outcome in _run_tests(course, {**solutions, **opened}, [module.tests], None):
         own = outcome.task == task.id
         if outcome.failure is None:
             if own:
@@ -102,13 +94,9 @@ def _check_gap_alone(
 
 
 def _run_tests(
-    course: CourseTree,
-    texts: Mapping[Path, str],
-    files: Iterable[Path],
-    watch: ProgressWatch | None,
-    tasks: Iterable[str] = (),
+    course: CourseTree, texts: Mapping[Path, str], files: Iterable[Path], watch: ProgressWatch | None
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests, or only those of some tasks, on a temporary submission of these texts; return every outcome."""
+    """Run the tests on a temporary submission that consists of these texts; return every test's outcome."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
         for path, text in texts.items():
             target = Path(folder, path)
@@ -125,7 +113,7 @@ def _run_tests(
         call_seconds = max([MODULE_BUDGET.call_seconds, *(m.budget.call_seconds for m in course.manifest.milestones)])
         students = WorkerPool(lambda: Worker(confinement, call_seconds=call_seconds), wall_seconds=WALL_SECONDS)
         try:
-            return run_tests(course.root, files, students, course.manifest, seed=0, tasks=tasks, watch=watch)
+            return run_tests(course.root, files, students, course.manifest, seed=0, watch=watch)
         finally:
             students.close()
 

@@ -35,7 +35,7 @@ def _run_tests_and_measure_share(context: CheckContext, files: list[Path]) -> Me
         files,
         students,
         context.manifest,
-        tasks=(context.task,) if context.task else (),
+        task=context.task,
         seed=context.seed,
         watch=context.watch,
         is_enough=context.is_enough,

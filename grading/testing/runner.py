@@ -55,11 +55,11 @@ def run_tests(
     manifest: Manifest,
     *,
     seed: int,
-    tasks: Iterable[str] = (),
+    task: str | None = None,
     watch: ProgressWatch | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests in ``files`` (relative to ``root``), or only those of some tasks, and return each outcome.
+    """Run the tests in ``files`` (relative to ``root``), or only one task's tests, and return each outcome.
 
     The tests after the first outcome for which ``is_enough`` returns True are not run. Raise GraderError if the machine
     fails, or if pytest cannot collect the tests, which means that a course file is broken.
@@ -69,7 +69,7 @@ def run_tests(
     arguments = [
         "-c", str(INI), "--rootdir", str(root), "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider",
         "-p", "no:terminal", "-p", "no:junitxml", "-p", "no:unraisableexception", "--capture=no",
-        *(f"--task={task}" for task in tasks), *(str(root / file) for file in files),
+        *([f"--task={task}"] if task else []), *(str(root / file) for file in files),
     ]  # fmt: skip
     # unraisableexception would collect garbage for 50 ms per run, to find exceptions in the grader's own finalizers.
     with _hide_pytest_settings(), _forget_imports_afterwards(files):
