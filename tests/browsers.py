@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 
 MEDIA = {"color_scheme": "light", "reduced_motion": "no-preference", "forced_colors": "none", "media": "screen"}
-"""What a page can be told at any time, and what it is told unless a test asks for something else."""
+"""The media settings that can change while a page is open, with their defaults."""
 
 
 @contextmanager

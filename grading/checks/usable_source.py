@@ -43,8 +43,8 @@ def find_files_with_stored_data(
 ) -> Iterator[Failure]:
     """Yield a failure for each file whose compressed text exceeds its limit, or else one if all files together do.
 
-    Together, the files may hold ``average_limit`` bytes each on average, or any number if that is None. One long
-    file is a matter of style, but long files everywhere could be hiding data.
+    All files, compressed together, may average ``average_limit`` bytes; None means no limit. One long file is a matter
+    of style, but long files everywhere could be hiding data.
     """
     sizes = {name: measure_compressed_size(text) for name, text in texts.items()}
     too_large = [name for name in texts if sizes[name] > byte_limits[name]]
