@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from course.release import list_student_files
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.loader import load_manifest
+from grading.quiz import sealing
 from grading.sandbox import launch
 from grading.sandbox.launch import FENCES, Confinement, choose_fence
 
@@ -54,6 +59,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def root() -> Path:
     """Return the folder of the course repository to which these tests belong."""
     return ROOT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def share_sealed_digests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compute each sealed digest once for all processes, since the 1,500 of one release take six seconds."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    digests, compute = folder / "digests", sealing._compute_scrypt_digest
+    digests.mkdir(exist_ok=True)
+
+    @cache
+    def read_or_compute_digest(text: str, salt: str) -> str:
+        """Read the digest that another process or thread has stored, or compute and store it."""
+        file = digests / hashlib.sha256(f"{salt}{text}".encode()).hexdigest()
+        with (digests / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                file.write_text(compute(text, salt))
+        return file.read_text()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealing, "_compute_scrypt_digest", read_or_compute_digest)
+        yield
 
 
 @pytest.fixture(params=FENCES)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from course.checks.course_tree import CourseTree
-from course.skeleton import make_partial_skeleton, make_skeleton
+from course.skeleton import make_partial_skeleton, make_skeleton, mark_gaps
 from grading.client import Worker
 from grading.grade import MODULE_BUDGET
 from grading.manifest.model import Module, Task
@@ -23,6 +23,16 @@ from grading.testing.students import WorkerPool
 from grading.workers import list_worker_packages
 
 WALL_SECONDS = 600
+REACHED = """
+tasks = set()
+
+
+def take_tasks():
+    found = sorted(tasks)
+    tasks.clear()
+    return found
+"""
+"""The text of `tinytorch/reached.py`, in which marked gaps note their tasks; `take_tasks` lists and forgets them."""
 
 
 def check_solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
@@ -41,11 +51,17 @@ def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Prob
     """With the gaps of one task open, all its tests fail, and every test that fails gives that task's message."""
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
-    watch.begin_phase("Opening each gap on its own", len(tasks))
     # One process per core: pytest runs in the calling process, and a hundred gaps would take minutes.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = pool.map(partial(_check_gap_alone, course, course.solutions), modules, tasks)
-        for done, (task, its_problems) in enumerate(zip(tasks, found, strict=True), start=1):
+        watch.begin_phase("Looking which gaps each test reaches", len(course.built_modules))
+        reaching: dict[str, tuple[str, ...]] = {}
+        for done, found in enumerate(pool.map(partial(_find_tests_by_gap, course), course.built_modules), start=1):
+            reaching |= found
+            watch.report_steps_done(done, "")
+        watch.begin_phase("Opening each gap on its own", len(tasks))
+        nodes = [reaching[task.id] for task in tasks]
+        checked = pool.map(partial(_check_gap_alone, course, course.solutions), modules, tasks, nodes)
+        for done, (task, its_problems) in enumerate(zip(tasks, checked, strict=True), start=1):
             problems += its_problems
             watch.report_steps_done(done, f"task {task.id}")
     return problems
@@ -68,15 +84,47 @@ def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Probl
     return problems
 
 
-def _check_gap_alone(course: CourseTree, solutions: Mapping[Path, str], module: Module, task: Task) -> list[Problem]:
-    """Return what is wrong with the tests while only this task's gap is open."""
+def _find_tests_by_gap(course: CourseTree, module: Module) -> dict[str, tuple[str, ...]]:
+    """Return, for each task of a module, the tests that may see its open gap: its own, and all that reach the block.
+
+    A test that does not reach it with the solutions does the same while the gap is open. A test that fails because of
+    the marks, or meets a task whose blocks cannot be marked, is listed for every such task.
+    """
+    texts, unmarked = dict(course.solutions), set()
+    for path, source in course.sources.items():
+        if module.folder in path.parents:
+            texts[path], skipped = mark_gaps(source, course.manifest, path)
+            unmarked |= skipped
+    texts[module.folder / "tinytorch" / "reached.py"] = REACHED
+    reached: dict[str, list[str]] = {}
+
+    def note_reached_tasks(outcome: TestOutcome, students: WorkerPool) -> None:
+        """Note which tasks a passed test reached."""
+        if outcome.failure is None:
+            reached[outcome.node] = students.student().reached.take_tasks()
+
+    outcomes = _run_tests(course, texts, [module.tests], None, inspect_outcome=note_reached_tasks)
+    return {
+        task.id: tuple(
+            test.node
+            for test in outcomes
+            if task.id == test.task or task.id in unmarked or task.id in reached.get(test.node, (task.id,))
+        )
+        for task in module.tasks
+    }
+
+
+def _check_gap_alone(
+    course: CourseTree, solutions: Mapping[Path, str], module: Module, task: Task, nodes: tuple[str, ...]
+) -> list[Problem]:
+    """Return what is wrong with these tests of a module while only this task's gap is open."""
     opened = {
         path: make_partial_skeleton(source, course.manifest, path, task.id)
         for path, source in course.sources.items()
         if module.folder in path.parents
     }
     problems = []
-    for outcome in _run_tests(course, {**solutions, **opened}, [module.tests], None):
+    for outcome in _run_tests(course, {**solutions, **opened}, [module.tests], None, nodes=nodes) if nodes else ():
         own = outcome.task == task.id
         if outcome.failure is None:
             if own:
@@ -94,9 +142,18 @@ def _check_gap_alone(course: CourseTree, solutions: Mapping[Path, str], module: 
 
 
 def _run_tests(
-    course: CourseTree, texts: Mapping[Path, str], files: Iterable[Path], watch: ProgressWatch | None
+    course: CourseTree,
+    texts: Mapping[Path, str],
+    files: Iterable[Path],
+    watch: ProgressWatch | None,
+    *,
+    nodes: Container[str] | None = None,
+    inspect_outcome: Callable[[TestOutcome, WorkerPool], None] = lambda *_: None,
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests on a temporary submission that consists of these texts; return every test's outcome."""
+    """Run all tests or only ``nodes`` on a temporary submission that consists of these texts; return each outcome.
+
+    ``inspect_outcome`` is called after each test, with the workers.
+    """
     with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
         for path, text in texts.items():
             target = Path(folder, path)
@@ -113,7 +170,16 @@ def _run_tests(
         call_seconds = max([MODULE_BUDGET.call_seconds, *(m.budget.call_seconds for m in course.manifest.milestones)])
         students = WorkerPool(lambda: Worker(confinement, call_seconds=call_seconds), wall_seconds=WALL_SECONDS)
         try:
-            return run_tests(course.root, files, students, course.manifest, seed=0, watch=watch)
+            return run_tests(
+                course.root,
+                files,
+                students,
+                course.manifest,
+                seed=0,
+                nodes=nodes,
+                watch=watch,
+                is_enough=lambda outcome: bool(inspect_outcome(outcome, students)),
+            )
         finally:
             students.close()
 

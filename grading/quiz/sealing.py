@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from grading.manifest.model import ChoiceQuestion, NumberQuestion, SealedKey
 from grading.quiz.decimals import normalize_number
-from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, choose_parameter_variants
+from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, choose_parameters
 
 if TYPE_CHECKING:
     from jinja2.environment import TemplateExpression
@@ -34,7 +34,7 @@ def compute_canonical_answer(question: NumberQuestion | ChoiceQuestion, variant:
         return format_canonical_choice(question.right)
     if question.answer is None:
         raise ValueError(f"question {question.id} has no plain-text answer")
-    answer = _compile_formula(question.answer)(**choose_parameter_variants(question)[variant])
+    answer = _compile_formula(question.answer)(**choose_parameters(question, variant))
     key = normalize_number(answer, question.digits)
     if key is None:
         raise ValueError(f"the answer of question {question.id} is not a number for variant {variant}")

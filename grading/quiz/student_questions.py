@@ -8,6 +8,7 @@ import json
 import math
 import string
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from jinja2 import StrictUndefined
@@ -45,28 +46,30 @@ def _build_student_question(question: NumberQuestion | ChoiceQuestion, student_i
     if isinstance(question, ChoiceQuestion):
         options = order_student_options(question, student_id)
         return StudentQuestion(question.id, "choice", question.prompt.strip(), question.read, options=options)
-    parameters = choose_parameter_variants(question)[choose_student_variant(question, student_id)]
+    parameters = choose_parameters(question, choose_student_variant(question, student_id))
     prompt = ENVIRONMENT.from_string(question.prompt).render(parameters).strip()
     return StudentQuestion(question.id, "number", prompt, question.read, digits=question.digits)
 
 
-def choose_parameter_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
-    """Choose 64 combinations of the parameters. They are always the same for the same question.
+def choose_parameters(question: NumberQuestion, variant: int) -> dict[str, int | float]:
+    """Return the parameters of one of the question's 64 variants, which are always the same for the same question.
 
     They all differ if there are enough combinations. Otherwise, they repeat in the same order.
     """
     names, values = list(question.parameters), [list(dict.fromkeys(v)) for v in question.parameters.values()]
-    seed = json.dumps([question.id, names, values])
-    count = math.prod(map(len, values))
-    chosen: dict[int, None] = {}
+    ranks = _draw_ranks(json.dumps([question.id, names, values]), math.prod(map(len, values)))
+    return _get_combination_by_rank(names, values, ranks[variant % len(ranks)])
+
+
+@lru_cache(maxsize=64)
+def _draw_ranks(seed: str, count: int) -> tuple[int, ...]:
+    """Draw 64 different numbers below ``count``, or all of them if it is smaller. The seed determines the order."""
+    drawn: dict[int, None] = {}
     for draw in itertools.count():
-        chosen[_hash_to_int(f"{seed}{draw}") % count] = None
-        if len(chosen) == min(VARIANT_COUNT, count):
-            break
-    return [
-        _get_combination_by_rank(names, values, rank)
-        for rank in itertools.islice(itertools.cycle(chosen), VARIANT_COUNT)
-    ]
+        drawn[_hash_to_int(f"{seed}{draw}") % count] = None
+        if len(drawn) == min(VARIANT_COUNT, count):
+            return tuple(drawn)
+    raise AssertionError  # unreachable: every number is drawn in the end
 
 
 def choose_student_variant(question: NumberQuestion, student_id: str) -> int:

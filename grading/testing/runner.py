@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,16 +56,17 @@ def run_tests(
     *,
     seed: int,
     task: str | None = None,
+    nodes: Container[str] | None = None,
     watch: ProgressWatch | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests in ``files`` (relative to ``root``), or only one task's tests, and return each outcome.
+    """Run the tests in ``files`` (relative to ``root``), or only one task's or only ``nodes``; return each outcome.
 
     The tests after the first outcome for which ``is_enough`` returns True are not run. Raise GraderError if the machine
     fails, or if pytest cannot collect the tests, which means that a course file is broken.
     """
     files = tuple(files)
-    collector = _Collector(root, manifest, students, seed, watch or SilentWatch(), is_enough)
+    collector = _Collector(root, manifest, students, seed, nodes, watch or SilentWatch(), is_enough)
     arguments = [
         "-c", str(INI), "--rootdir", str(root), "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider",
         "-p", "no:terminal", "-p", "no:junitxml", "-p", "no:unraisableexception", "--capture=no",
@@ -95,10 +96,11 @@ class _Collector:
         manifest: Manifest,
         students: WorkerPool,
         seed: int,
+        nodes: Container[str] | None,
         watch: ProgressWatch,
         is_enough: Callable[[TestOutcome], bool],
     ):
-        self.is_enough = is_enough
+        self.nodes, self.is_enough = nodes, is_enough
         self.root, self.manifest, self.students, self.seed, self.watch = root, manifest, students, seed, watch
         self.outcomes: list[TestOutcome] = []
         self.broken: list[str] = []
@@ -115,6 +117,11 @@ class _Collector:
         config.stash[plugin.STUDENTS] = self.students
         config.stash[plugin.SEED] = self.seed
         config.option.tbstyle = "value"  # pytest's own tracebacks are not used here, and they are slow to build
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep only the tests that are to be run."""
+        if self.nodes is not None:
+            items[:] = [item for item in items if plugin.identify_test(item, self.root).node in self.nodes]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Record a test file that cannot be collected, which is the course's error."""

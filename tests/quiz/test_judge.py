@@ -11,7 +11,7 @@ from grading.quiz.answer_file import Answers, load_answers
 from grading.quiz.decimals import normalize_number
 from grading.quiz.judge import judge_answers
 from grading.quiz.student_id import read_student_id
-from grading.quiz.student_questions import build_student_questions, choose_parameter_variants, choose_student_variant
+from grading.quiz.student_questions import build_student_questions, choose_parameters, choose_student_variant
 from grading.submission import OWN
 
 ANYTHING = (
@@ -29,7 +29,7 @@ ANYTHING = (
 def compute_right_answers(milestone, student):
     """Compute the right answers from the student's own parameters."""
     area, _ = milestone.questions
-    drawn = choose_parameter_variants(area)[choose_student_variant(area, student)]
+    drawn = choose_parameters(area, choose_student_variant(area, student))
     options = build_student_questions(milestone, student)[1].options
     letters = tuple(letter for letter, text in options.items() if text in ("two", "three"))
     return Answers(student, {"area": drawn["a"] * drawn["b"], "primes": letters})

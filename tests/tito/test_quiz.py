@@ -24,9 +24,9 @@ def find_right_answers(root: Path, student: str) -> dict[str, object]:
         if question.kind == "choice":
             found[question.id] = ",".join(k for k, text in asked.options.items() if text in question.right)
         else:
-            from grading.quiz.student_questions import ENVIRONMENT, choose_parameter_variants, choose_student_variant
+            from grading.quiz.student_questions import ENVIRONMENT, choose_parameters, choose_student_variant
 
-            parameters = choose_parameter_variants(question)[choose_student_variant(question, student)]
+            parameters = choose_parameters(question, choose_student_variant(question, student))
             found[question.id] = str(ENVIRONMENT.compile_expression(question.answer)(**parameters))
     return found
 
