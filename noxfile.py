@@ -62,13 +62,12 @@ def install_packages(session: nox.Session, *packages: str, compiled: bool = True
     """Install these packages and our dependencies, at the locked or else at other versions; exit with 3 if both fail.
 
     A message on standard error says which of them failed. Files are compiled at installation, which uv does not do by
-    itself. Otherwise every worker would compile NumPy again.
+    itself, unless UV_COMPILE_BYTECODE is 0. Otherwise every worker would compile NumPy again.
     """
+    wanted = os.environ.get("UV_COMPILE_BYTECODE", "1") if compiled else "0"
     for options in dict.fromkeys((list_constraint_options(session), ())):
         try:
-            session.install(
-                "--quiet", *options, *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1" if compiled else "0"}
-            )
+            session.install("--quiet", *options, *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": wanted})
             return
         except nox.command.CommandFailed:  # nox would exit with 1, which means “not yet”
             if options:

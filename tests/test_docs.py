@@ -322,6 +322,7 @@ def install_place(folder: Path, kind: str) -> Place:
         "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(caches / "pip")),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_COMPILE": "1",  # what is imported is compiled then
+        "UV_COMPILE_BYTECODE": "0",
     }
     place = Place(folder, environment)
     uv = [find_uv_bin(), "pip", "install", "--quiet", "--python", str(home), *UNPACKED[kind]]

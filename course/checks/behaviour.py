@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,12 +37,10 @@ def take_tasks():
 
 def check_solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every solution passes its module's tests and the integration tests."""
-    files = [module.tests for module in course.built_modules] + list(course.integration_tests)
-    outcomes = _run_tests(course, course.solutions, files, watch)
     fix = "Fix the solution or the test."
     return [
         _build_problem(course, o, f"fails with the solution: {_shorten_failure(o.failure)}", fix)
-        for o in outcomes
+        for o in _run_all_tests(course, course.solutions, watch)
         if o.failure
     ]
 
@@ -51,13 +49,12 @@ def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Prob
     """With the gaps of one task open, all its tests fail, and every test that fails gives that task's message."""
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
-    # One process per core: pytest runs in the calling process, and a hundred gaps would take minutes.
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        watch.begin_phase("Looking which gaps each test reaches", len(course.built_modules))
+    with _start_pool() as pool:
+        watch.begin_phase("Finding the gaps that each test reaches", len(course.built_modules))
         reaching: dict[str, tuple[str, ...]] = {}
-        for done, found in enumerate(pool.map(partial(_find_tests_by_gap, course), course.built_modules), start=1):
+        for done, found in enumerate(pool.map(partial(find_tests_by_gap, course), course.built_modules), start=1):
             reaching |= found
-            watch.report_steps_done(done, "")
+            watch.report_steps_done(done)
         watch.begin_phase("Opening each gap on its own", len(tasks))
         nodes = [reaching[task.id] for task in tasks]
         checked = pool.map(partial(_check_gap_alone, course, course.solutions), modules, tasks, nodes)
@@ -69,10 +66,9 @@ def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Prob
 
 def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """With all gaps open, as students start, no test passes and each failure names a task."""
-    files = [module.tests for module in course.built_modules] + list(course.integration_tests)
     skeletons = {path: make_skeleton(source, course.manifest, path) for path, source in course.sources.items()}
     problems = []
-    for outcome in _run_tests(course, skeletons, files, watch):
+    for outcome in _run_all_tests(course, skeletons, watch):
         if outcome.failure is None:
             fix = "Make it call code that belongs to a task."
             problems.append(_build_problem(course, outcome, "passes on the untouched skeleton.", fix))
@@ -84,7 +80,7 @@ def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Probl
     return problems
 
 
-def _find_tests_by_gap(course: CourseTree, module: Module) -> dict[str, tuple[str, ...]]:
+def find_tests_by_gap(course: CourseTree, module: Module) -> dict[str, tuple[str, ...]]:
     """Return, for each task of a module, the tests that may see its open gap: its own, and all that reach the block.
 
     A test that does not reach it with the solutions does the same while the gap is open. A test that fails because of
@@ -103,7 +99,7 @@ def _find_tests_by_gap(course: CourseTree, module: Module) -> dict[str, tuple[st
         if outcome.failure is None:
             reached[outcome.node] = students.student().reached.take_tasks()
 
-    outcomes = _run_tests(course, texts, [module.tests], None, inspect_outcome=note_reached_tasks)
+    outcomes = _run_tests(course, texts, module.tests, inspect_outcome=note_reached_tasks)
     return {
         task.id: tuple(
             test.node
@@ -124,7 +120,7 @@ def _check_gap_alone(
         if module.folder in path.parents
     }
     problems = []
-    for outcome in _run_tests(course, {**solutions, **opened}, [module.tests], None, nodes=nodes) if nodes else ():
+    for outcome in _run_tests(course, {**solutions, **opened}, module.tests, nodes) if nodes else ():
         own = outcome.task == task.id
         if outcome.failure is None:
             if own:
@@ -141,18 +137,33 @@ def _check_gap_alone(
     return problems
 
 
+def _run_all_tests(course: CourseTree, texts: Mapping[Path, str], watch: ProgressWatch) -> list[TestOutcome]:
+    """Run all modules' tests and the integration tests on these texts, one file per core; return each outcome."""
+    files = [*(module.tests for module in course.built_modules), *course.integration_tests]
+    watch.begin_phase("Running the tests of each module", len(files))
+    outcomes: list[TestOutcome] = []
+    with _start_pool() as pool:
+        for done, found in enumerate(pool.map(partial(_run_tests, course, texts), files), start=1):
+            outcomes += found
+            watch.report_steps_done(done, files[done - 1].name)
+    return outcomes
+
+
+def _start_pool() -> ProcessPoolExecutor:
+    """Start one process per core: pytest runs in the calling process, and a hundred gaps would take minutes."""
+    return ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))
+
+
 def _run_tests(
     course: CourseTree,
     texts: Mapping[Path, str],
-    files: Iterable[Path],
-    watch: ProgressWatch | None,
-    *,
+    file: Path,
     nodes: Container[str] | None = None,
     inspect_outcome: Callable[[TestOutcome, WorkerPool], None] = lambda *_: None,
 ) -> tuple[TestOutcome, ...]:
-    """Run all tests or only ``nodes`` on a temporary submission that consists of these texts; return each outcome.
+    """Run a file's tests, or only ``nodes``, on a temporary submission that consists of these texts.
 
-    ``inspect_outcome`` is called after each test, with the workers.
+    Return each outcome. ``inspect_outcome`` is called after each test, with the workers.
     """
     with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
         for path, text in texts.items():
@@ -172,13 +183,12 @@ def _run_tests(
         try:
             return run_tests(
                 course.root,
-                files,
+                [file],
                 students,
                 course.manifest,
                 seed=0,
                 nodes=nodes,
-                watch=watch,
-                is_enough=lambda outcome: bool(inspect_outcome(outcome, students)),
+                is_enough=lambda outcome: inspect_outcome(outcome, students) is not None,
             )
         finally:
             students.close()

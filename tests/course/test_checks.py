@@ -8,7 +8,12 @@ import pytest
 
 from course.checks.__main__ import CHECKS, main, run_check
 from course.checks.allocations import check_sizes_come_from_judge, find_student_sized_allocations
-from course.checks.behaviour import check_gaps_fail_alone, check_skeletons_fail, check_solutions_pass
+from course.checks.behaviour import (
+    check_gaps_fail_alone,
+    check_skeletons_fail,
+    check_solutions_pass,
+    find_tests_by_gap,
+)
 from course.checks.course_tree import CourseTree
 from course.checks.disk import (
     check_manifest_and_disk,
@@ -65,6 +70,47 @@ def test_a_gap_that_hides_behind_another_message_is_named(course):
     replace_text(course, CODE, "return side * side", "return 9 if side is None else side * side")
     replace_text(course, CODE, "side = None if", "side = None + 1 if")
     assert "names no task: TypeError" in list_problems(check_gaps_fail_alone, course)
+
+
+SWALLOWS = '''
+
+@task("1.2")
+def test_squares_are_areas(student):
+    """A square is a rectangle."""
+    try:
+        area = student.shapes.square(3)
+    except NotImplementedError:
+        area = None
+    expect.equal(area, student.shapes.Rectangle(3, 3).area(), call="square(3)")
+'''
+"""A test of another task that reaches the gap of task 1.1 and does not name it."""
+
+
+def test_another_task_s_test_that_hides_the_gap_is_named(course):
+    """A test that reaches an open gap must name it, whatever task the test itself belongs to."""
+    with (course.root / TESTS).open("a") as tests:
+        tests.write(SWALLOWS)
+    said = list_problems(check_gaps_fail_alone, course)
+    assert "test_squares_are_areas fails while only task 1.1 is open, and names no task" in said
+    assert "task 1.2" not in said
+
+
+def test_only_tests_that_reach_a_gap_are_run_again(course):
+    """A test of the other task is listed only if it reaches the gap, fails in the search, or meets compiled code."""
+    with (course.root / TESTS).open("a") as tests:
+        tests.write(SWALLOWS)
+    square, rectangle, refuses, both = (
+        f"{TESTS.as_posix()}::test_{name}"
+        for name in ("square", "rectangle", "rectangle_refuses_a_negative_side", "squares_are_areas")
+    )
+    (module,) = course.built_modules
+    found = find_tests_by_gap(course, module)
+    assert found == {"1.1": (square, both), "1.2": (rectangle, refuses, both)}
+    replace_text(course, CODE, "def square(side", "@staticmethod\ndef square(side")
+    assert find_tests_by_gap(course, module)["1.1"] == (square, rectangle, refuses, both)
+    replace_text(course, CODE, "@staticmethod\ndef square(side", "def square(side")
+    replace_text(course, CODE, "(self.width, self.height) < 0:", "(self.width, self.height) < 4:")
+    assert find_tests_by_gap(course, module)["1.1"] == (square, rectangle, both)
 
 
 def test_a_task_whose_gap_breaks_before_its_own_test_is_named(course):

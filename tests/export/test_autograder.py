@@ -66,7 +66,7 @@ def grade_checkout(bundle: Path, checkout: Path, assignment: str) -> GradedCheck
         (checkout / name).unlink(missing_ok=True)
     told = (
         ENVIRON
-        | {"PIP_NO_COMPILE": "1"}
+        | {"PIP_NO_COMPILE": "1", "UV_COMPILE_BYTECODE": "0"}
         | {"ASSIGNMENT": assignment, "GITHUB_SHA": SHA, "CLASSROOM50_BUNDLE_DIR": str(bundle)}
     )
     ran = subprocess.run(

@@ -48,6 +48,7 @@ def build_runner_environment(folder: Path, *stubbed: str) -> tuple[dict[str, str
     return kept | {
         "PATH": os.pathsep.join(path),
         "XDG_CACHE_HOME": str(folder / "cache"),  # no result of an earlier run is reused
+        "UV_COMPILE_BYTECODE": "0",  # what is imported is compiled then
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(caches / "uv")),
         "NOX_SCRIPT_MODE": "none",  # this environment has what the noxfile imports; test_docs runs nox without
         "COLUMNS": "200",
