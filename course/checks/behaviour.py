@@ -86,7 +86,7 @@ def find_tests_by_gap(course: CourseTree, module: Module) -> dict[str, tuple[str
     A test that does not reach it with the solutions does the same while the gap is open. A test that fails because of
     the marks, or meets a task whose blocks cannot be marked, is listed for every such task.
     """
-    texts, unmarked = dict(course.solutions), set()
+    texts, unmarked = dict(course.solutions), frozenset[str]()
     for path, source in course.sources.items():
         if module.folder in path.parents:
             texts[path], skipped = mark_gaps(source, course.manifest, path)
@@ -94,12 +94,13 @@ def find_tests_by_gap(course: CourseTree, module: Module) -> dict[str, tuple[str
     texts[module.folder / "tinytorch" / "reached.py"] = REACHED
     reached: dict[str, list[str]] = {}
 
-    def note_reached_tasks(outcome: TestOutcome, students: WorkerPool) -> None:
-        """Note which tasks a passed test reached."""
+    def note_reached_tasks(outcome: TestOutcome, students: WorkerPool) -> bool:
+        """Note which tasks a passed test reached, and ask for the next test."""
         if outcome.failure is None:
             reached[outcome.node] = students.student().reached.take_tasks()
+        return False
 
-    outcomes = _run_tests(course, texts, module.tests, inspect_outcome=note_reached_tasks)
+    outcomes = _run_tests(course, texts, module.tests, is_enough=note_reached_tasks)
     return {
         task.id: tuple(
             test.node
@@ -159,11 +160,11 @@ def _run_tests(
     texts: Mapping[Path, str],
     file: Path,
     nodes: Container[str] | None = None,
-    inspect_outcome: Callable[[TestOutcome, WorkerPool], None] = lambda *_: None,
+    is_enough: Callable[[TestOutcome, WorkerPool], bool] = lambda *_: False,
 ) -> tuple[TestOutcome, ...]:
     """Run a file's tests, or only ``nodes``, on a temporary submission that consists of these texts.
 
-    Return each outcome. ``inspect_outcome`` is called after each test, with the workers.
+    Return each outcome, up to the first for which ``is_enough``, which also gets the workers, returns True.
     """
     with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
         for path, text in texts.items():
@@ -188,7 +189,7 @@ def _run_tests(
                 course.manifest,
                 seed=0,
                 nodes=nodes,
-                is_enough=lambda outcome: inspect_outcome(outcome, students) is not None,
+                is_enough=lambda outcome: is_enough(outcome, students),
             )
         finally:
             students.close()
