@@ -20,6 +20,7 @@ from grading.data.sources import SOURCES
 from grading.demos import function_writer, image_classifier
 from grading.demos.function_writer import WritingTask, draw_writing_task
 from grading.demos.image_classifier import DemoImages, load_demo_images
+from grading.demos.web import language_page
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, Cifar10Experiment, Milestone
 from grading.render.progress_watch import SilentWatch
@@ -294,7 +295,8 @@ def writing_task(language_milestone: Milestone) -> WritingTask:
 def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Provide a context manager that starts a worker with modules up to 16, and a recipe that trains in seconds.
 
-    While it trains, functions are written 6 times and not 24, which takes longer than the training.
+    While it trains, functions are written 6 times and not 24, and after 30 bytes a function is left unfinished: writing
+    takes longer than the training.
     """
 
     @contextmanager
@@ -309,4 +311,6 @@ def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(function_writer, "POINTS", 6)
+        for module in (function_writer, language_page):
+            patch.setattr(module, "MOST_BYTES", 30)
         yield open_worker
