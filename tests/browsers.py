@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -92,3 +93,9 @@ def find_or_open_page(browser: Browser, **options: Any) -> Page:
     if key not in pages:
         pages[key] = browser.new_context(**options).new_page()
     return pages[key]
+
+
+def assert_accessible(page: Page) -> None:
+    """Assert that axe finds no violation of its rules on a page as it is now."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]})  # what passes is thousands of elements
+    assert found.violations_count == 0, found.generate_report()

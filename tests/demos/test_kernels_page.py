@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from grading.demos import image_classifier, kernel_race, kernels_demo
@@ -23,7 +22,7 @@ from grading.demos.web.kernels_page import SAMPLES, KernelPage
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import Frame, build_remote_error
-from tests.browsers import IN_A_BROWSER, Open, open_pages
+from tests.browsers import IN_A_BROWSER, Open, assert_accessible, open_pages
 from tests.demos.conftest import Start
 from tests.demos.fake_race import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
 from tests.demos.running_page import RunningPage
@@ -288,8 +287,7 @@ class TestInABrowser:
                 choose_file(page, name, data)
                 expect(page.locator("#answers" if data[1:4] == b"PNG" else "#unread")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            found = Axe().run(page)
-            assert found.violations_count == 0, found.generate_report()
+            assert_accessible(page)
 
     def test_the_race_is_live(self, browser: Browser, guessing: Guessing, monkeypatch) -> None:
         """Bars grow as it runs, and a photograph given meanwhile is recognised as soon as there is a network."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from grading.demos.function_requests import extract_docstring_phrase
@@ -20,7 +19,7 @@ from grading.demos.web.language_page import EXAMPLES, LOOKED_AT, LanguagePage
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, build_remote_error
-from tests.browsers import IN_A_BROWSER, Open, open_pages
+from tests.browsers import IN_A_BROWSER, Open, assert_accessible, open_pages
 from tests.demos.conftest import Start
 from tests.demos.fake_writer import FakeWriter, FakeWriterWorker, install_fake_writer
 from tests.demos.running_page import RunningPage
@@ -327,8 +326,7 @@ class TestInABrowser:
             if typed:
                 type_and_write(page, typed)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            found = Axe().run(page)
-            assert found.violations_count == 0, found.generate_report()
+            assert_accessible(page)
 
     def test_a_right_function_is_run(self, browser: Browser, taught: Taught, writing_task: WritingTask) -> None:
         """It shows values and a verdict, takes typed inputs, and refuses one that is not a number with a message."""

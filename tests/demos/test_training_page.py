@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from rich.console import Console
 
@@ -24,7 +23,7 @@ from grading.demos.web.state_feed import StateFeed
 from grading.demos.web.training_page import SAMPLES, TrainingPage
 from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, build_remote_error
-from tests.browsers import IN_A_BROWSER, Open, open_pages
+from tests.browsers import IN_A_BROWSER, Open, assert_accessible, open_pages
 from tests.demos.conftest import Start
 from tests.demos.running_page import RunningPage
 from tests.demos.test_digits_demo import GuessingNetwork
@@ -176,8 +175,7 @@ class TestInABrowser:
         """The page fits narrow and wide, in light and dark. Only the table scrolls sideways, also with the keyboard."""
         page = open_page(width, 700, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
+        assert_accessible(page)
         page.keyboard.press("Tab")
         expect(page.locator("#scrolls")).to_be_focused()
         assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
@@ -229,7 +227,7 @@ class TestInABrowser:
             expect(page.locator("#working")).to_be_hidden()
             expect(page.locator("#learned")).to_contain_text("after 2 of 4 steps")
             assert page.locator("#failure img").count() == 0
-            assert Axe().run(page).violations_count == 0
+            assert_accessible(page)
 
     @pytest.mark.usefixtures("at")
     def test_a_program_that_is_gone_is_said(

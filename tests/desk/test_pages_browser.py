@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from desk.class_report import build_class_report
@@ -17,7 +16,7 @@ from desk.roster import RosterRow
 from desk.similar import find_similar_pairs
 from desk.similar_page import render_similarity_page as format_similar
 from grading.manifest.loader import load_manifest
-from tests.browsers import IN_A_BROWSER, Open, browser, open_pages  # noqa: F401 - a fixture
+from tests.browsers import IN_A_BROWSER, Open, assert_accessible, browser, open_pages  # noqa: F401 - a fixture
 from tests.desk.books import MAIN, fill_gradebook, format_commit
 from tests.desk.school import ROOT, TERM
 from tests.desk.test_class_report import DAY, make_failing_result
@@ -65,9 +64,7 @@ def test_axe_finds_nothing_and_it_fits(open_page: Open, kind: str, width: int, s
     """The page is checked with everything expanded, in light and dark mode; only tables scroll sideways."""
     page = open_page(kind, width, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
-    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
-    found = Axe().run(page, options=options)
-    assert found.violations_count == 0, found.generate_report()
+    assert_accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
