@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import ChoiceQuestion, Milestone
-from grading.quiz.answer_file import Answer, Answers, find_answers_file, save_answers
+from grading.quiz.answer_file import Answer, Answers, get_answers_path, save_answers
 from grading.quiz.sealing import compute_canonical_answer
 from grading.quiz.student_id import save_student_id
 from grading.quiz.student_questions import choose_student_variant, order_student_options
@@ -22,7 +22,7 @@ def write_correct_answers(root: Path) -> tuple[Path, ...]:
     asking = [milestone for milestone in load_manifest(root).milestones if milestone.questions]
     for milestone in asking:
         save_answers(root / OWN, milestone.id, build_right_answers(milestone, STUDENT))
-    return tuple(OWN / find_answers_file(milestone.id) for milestone in asking)
+    return tuple(OWN / get_answers_path(milestone.id) for milestone in asking)
 
 
 def build_right_answers(milestone: Milestone, student: str) -> Answers:

@@ -180,7 +180,7 @@ def _blank_out_match(match: re.Match[str]) -> str:
     return "".join(char if char == "\n" else CUT for char in match[0])
 
 
-def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
+def list_prose_files(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
     """List the files with prose below these paths: those that git tracks or would add or, without git, all of them."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
     try:
@@ -203,7 +203,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     warn = "--warn" in arguments
     rules = [rule for rule in load_prose_rules() if rule.is_ban or warn]
     banned = 0
-    for name in list_texts(root, [one for one in arguments if one != "--warn"]):
+    for name in list_prose_files(root, [one for one in arguments if one != "--warn"]):
         try:
             source = (root / name).read_text("utf-8")
             findings = find_unwanted_words(name, source, rules)

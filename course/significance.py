@@ -39,7 +39,7 @@ def compute_chi2_case(first_sample: list[Any], second_sample: list[Any]) -> dict
     return {"samples": [first_sample, second_sample], "chi2": float(found.statistic), "p": float(found.pvalue)}
 
 
-def draw_cases() -> dict[str, list[Any]]:
+def compute_reference_cases() -> dict[str, list[Any]]:
     """Generate all cases from one seed, including ties, unequal sizes and shifts."""
     rng = np.random.default_rng(15)
     numbers = []
@@ -67,7 +67,7 @@ def draw_cases() -> dict[str, list[Any]]:
 def write_significance_cases() -> None:
     """Write the file of reference values for the significance tests, with a line for each case."""
     parts = [f'"about": {json.dumps(ABOUT)}', f'"scipy": {json.dumps(scipy.__version__)}']
-    for name, cases in draw_cases().items():
+    for name, cases in compute_reference_cases().items():
         lines = ",\n".join(f"  {json.dumps(case)}" for case in cases)
         parts.append(f'"{name}": [\n{lines}]')
     TARGET.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")

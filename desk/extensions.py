@@ -19,7 +19,7 @@ def find_student_terms(deadlines: Deadlines | None, milestone: int, row: RosterR
         for e in (deadlines.extensions if deadlines is not None else ())
         if e.section == row.section and (not e.milestones or milestone in e.milestones)
     ]
-    return find_deadline_terms(deadlines, milestone, row.get_extension_days(milestone) + max(of_section, default=0))
+    return find_deadline_terms(deadlines, milestone, row.get_own_extension_days(milestone) + max(of_section, default=0))
 
 
 def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[RosterRow]) -> Iterator[str]:

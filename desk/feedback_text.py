@@ -182,7 +182,7 @@ def _describe_unmet_criterion(criterion: CriterionResult) -> str:
     """Describe an unmet criterion: the measured and required values, or why it was not measured."""
     title = escape_markdown(criterion.title)
     if criterion.status is not CriterionStatus.FAILED:
-        return f"{title}: {escape_markdown(words.explain_not_measured(criterion))}"
+        return f"{title}: {escape_markdown(words.explain_missing_verdict(criterion))}"
     return f"{title}: {figure_text.format_measured(criterion)}, required {figure_text.format_threshold(criterion)}"
 
 

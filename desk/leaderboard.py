@@ -85,10 +85,10 @@ class Ranking:
 
 def _read_network_size(result: Result) -> tuple[float, ...]:
     """Return the number of values in a network as a one-element tuple, or an empty tuple if it was not measured."""
-    return _read_criterion_figure(result, "numbers")
+    return _read_criterion_value(result, "numbers")
 
 
-def _read_criterion_figure(result: Result, name: str) -> tuple[float, ...]:
+def _read_criterion_value(result: Result, name: str) -> tuple[float, ...]:
     """Return a criterion's measured figure as a one-element tuple, or an empty tuple if there is none."""
     return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
 
@@ -129,7 +129,7 @@ BOARDS = (
         "Most functions written correctly",
         "pass@1",
         False,
-        lambda one: _read_criterion_figure(one, "compositions"),
+        lambda one: _read_criterion_value(one, "compositions"),
     ),
 )
 

@@ -56,7 +56,7 @@ class RosterRow:
     leaderboard: bool = False
     """Whether the student agreed to be on the leaderboard, by name if `public`."""
 
-    def get_extension_days(self, milestone: int) -> int:
+    def get_own_extension_days(self, milestone: int) -> int:
         """Return the days that are added to the student's deadline for a milestone."""
         return dict(self.milestone_days).get(milestone, self.extension_days)
 

@@ -159,7 +159,7 @@ def _grade_and_report(
             progress.save_event(ROOT, progress.make_attempt_event(result))
     finally:  # show the report even if the record cannot be written
         terminal_report.print_result_report(console, result)
-    if words.describe_reused_figures(result):
+    if words.describe_reused_measurements(result):
         console.print("To measure again, add: -- --again", markup=False, highlight=False)
     return result
 

@@ -39,14 +39,14 @@ class KeptFigures(Record):
     measured: Measurement
 
 
-def find_figure_cache_folder() -> Path:
+def find_measurement_cache_folder() -> Path:
     """Return the folder of cached figures, inside the user's cache folder."""
     return platformdirs.user_cache_path("tinytorch", appauthor=False) / "figures"
 
 
-def load_kept_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
+def load_cached_measurement(key: str, names: Iterable[str]) -> KeptFigures | None:
     """Load the cached figures with this key. Rename a file that is damaged or lacks a named figure, and return None."""
-    path = find_figure_cache_folder() / f"{key}.json"
+    path = find_measurement_cache_folder() / f"{key}.json"
     try:
         kept = KeptFigures.model_validate_json(path.read_bytes())
         if kept.key != key or not kept.measured.figures.keys() >= set(names):
@@ -60,19 +60,19 @@ def load_kept_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
     return kept
 
 
-def save_kept_figures(kept: KeptFigures) -> None:
+def save_measurement(kept: KeptFigures) -> None:
     """Save a check's figures and keep only the newest `MOST_FILES` files. Do nothing if the disk is not writable."""
     with contextlib.suppress(OSError):
-        find_figure_cache_folder().mkdir(parents=True, exist_ok=True)
-        write_atomically(find_figure_cache_folder() / f"{kept.key}.json", kept.model_dump_json(indent=1).encode())
-        files = sorted(find_figure_cache_folder().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        find_measurement_cache_folder().mkdir(parents=True, exist_ok=True)
+        write_atomically(find_measurement_cache_folder() / f"{kept.key}.json", kept.model_dump_json(indent=1).encode())
+        files = sorted(find_measurement_cache_folder().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in files[MOST_FILES:]:
             path.unlink(missing_ok=True)
 
 
-def is_figure_cache_writable() -> bool:
+def is_measurement_cache_writable() -> bool:
     """Return whether figures can be kept on this machine."""
-    place = find_figure_cache_folder()
+    place = find_measurement_cache_folder()
     while not place.exists():
         place = place.parent
     return os.access(place, os.W_OK)

@@ -321,7 +321,7 @@ def _find_kept_figures(
     for check, names in figures.items():
         found = None
         if check not in NEVER_KEPT:
-            found = cache.load_kept_figures(dependencies.compute_cache_key(check, CHECKS[check]), names)
+            found = cache.load_cached_measurement(dependencies.compute_cache_key(check, CHECKS[check]), names)
         data = found.measured.data if found else None
         stands_in = data is not None and data.stand_in_for is not None
         if found is not None and not (stands_in and fetch_if_missing(str(dependencies.milestone.data), watch)):
@@ -347,7 +347,7 @@ class FigureStore:
             key = self.dependencies.compute_cache_key(
                 check, CHECKS[check]
             )  # computed late, since data may have been downloaded in the meantime
-            cache.save_kept_figures(
+            cache.save_measurement(
                 cache.KeptFigures(
                     key=key, seed=context.seed, measured_at=self.began, printed=printed[-PRINTED:], measured=measured
                 )

@@ -105,7 +105,7 @@ def copy_submission(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
         files.append(FileRecord(path=path.as_posix(), sha256=hashlib.sha256(data).hexdigest(), size=len(data)))
-    refused += _list_ignored_file_notes(tree, manifest, modules)
+    refused += _make_ignored_file_notes(tree, manifest, modules)
     lines = "".join(f"{f.sha256}  {f.path}\n" for f in sorted(files, key=lambda f: f.path))
     digest = hashlib.sha256(lines.encode()).hexdigest()
     record = SubmissionRecord(digest=digest, files=tuple(files), refused=tuple(refused[:MAX_NOTES]))
@@ -160,7 +160,7 @@ def _find_line_number(data: bytes, position: int) -> int:
     return data.count(b"\n", 0, position) + 1
 
 
-def _list_ignored_file_notes(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
+def _make_ignored_file_notes(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
     """List the files next to the student's own files that appear to count but do not."""
     notes = []
     expected = {m.code for m in manifest.modules}

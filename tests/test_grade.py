@@ -31,7 +31,7 @@ TRAIN = grade.CHECKS["xor"]
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use an empty cache, so that no test reads or writes the user's own."""
-    monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache" / "results")
+    monkeypatch.setattr(cache, "find_measurement_cache_folder", lambda: tmp_path / "cache" / "results")
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ COSTLY = ("module_tests", "integration_tests", "xor", "demo")
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use an empty cache, so that no test reads or writes the user's own."""
-    monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "kept")
+    monkeypatch.setattr(cache, "find_measurement_cache_folder", lambda: tmp_path / "kept")
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_answering_the_questions_measures_nothing_again(root, tree, counted):
     assert counted == dict.fromkeys(COSTLY, 1)
     assert second.seed == first.seed
     assert {c.measured_at for c in second.criteria if c.name != "quiz"} == {first.started_at}
-    assert f"{first.started_at:%Y-%m-%d %H:%M} UTC" in words.describe_reused_figures(second)
-    assert words.describe_reused_figures(second) in render_markdown(second)
-    assert words.describe_reused_figures(first) is None
+    assert f"{first.started_at:%Y-%m-%d %H:%M} UTC" in words.describe_reused_measurements(second)
+    assert words.describe_reused_measurements(second) in render_markdown(second)
+    assert words.describe_reused_measurements(first) is None
 
 
 def test_what_an_interrupted_run_has_measured_is_kept(root, tree, counted, monkeypatch):
@@ -100,7 +100,7 @@ def test_what_an_interrupted_run_has_measured_is_kept(root, tree, counted, monke
     result = grade_milestone(root, 1, submission=tree)
     assert (result.verdict, result.seed) == (Verdict.UNLOCKED, 11)
     assert counted == dict.fromkeys(COSTLY, 1)
-    assert words.describe_reused_figures(result).startswith("Some figures were measured at")
+    assert words.describe_reused_measurements(result).startswith("Some figures were measured at")
 
 
 def test_ctrl_c_among_module_tests_ends_the_run(root):
@@ -354,10 +354,10 @@ def make_kept_figures(key: str = "k", **figures: float | None) -> cache.KeptFigu
 def test_figures_come_back_as_they_were():
     """Also those that JSON has no word for, and None."""
     before = make_kept_figures(a=math.inf, b=-math.inf, c=None, d=0.1)
-    cache.save_kept_figures(before)
-    assert cache.load_kept_figures("k", ["a", "d"]) == before
-    cache.save_kept_figures(make_kept_figures(a=math.nan))
-    assert math.isnan(cache.load_kept_figures("k", ["a"]).measured.figures["a"])
+    cache.save_measurement(before)
+    assert cache.load_cached_measurement("k", ["a", "d"]) == before
+    cache.save_measurement(make_kept_figures(a=math.nan))
+    assert math.isnan(cache.load_cached_measurement("k", ["a"]).measured.figures["a"])
 
 
 @pytest.mark.parametrize(
@@ -374,25 +374,25 @@ def test_figures_come_back_as_they_were():
 )
 def test_a_damaged_or_forged_file_is_set_aside(text, tmp_path):
     """It answers for nothing, disturbs nobody again, and is not lost."""
-    cache.save_kept_figures(make_kept_figures())
+    cache.save_measurement(make_kept_figures())
     (tmp_path / "kept" / "k.json").write_text(text)
-    assert cache.load_kept_figures("k", ["accuracy"]) is None
+    assert cache.load_cached_measurement("k", ["accuracy"]) is None
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["k.json.damaged-1"]
-    cache.save_kept_figures(make_kept_figures())
-    assert cache.load_kept_figures("k", ["accuracy"]) is not None
+    cache.save_measurement(make_kept_figures())
+    assert cache.load_cached_measurement("k", ["accuracy"]) is not None
 
 
 def test_figures_that_lack_one_that_is_asked_for_are_none():
     """A check that measures more than it did has measured nothing yet."""
-    cache.save_kept_figures(make_kept_figures(accuracy=1.0))
-    assert cache.load_kept_figures("k", ["accuracy", "loss"]) is None
+    cache.save_measurement(make_kept_figures(accuracy=1.0))
+    assert cache.load_cached_measurement("k", ["accuracy", "loss"]) is None
 
 
 def test_only_the_newest_files_stay(monkeypatch, tmp_path):
     """Every change brings figures of its own, and a disk has an end."""
     monkeypatch.setattr(cache, "MOST_FILES", 3)
     for number in range(6):
-        cache.save_kept_figures(make_kept_figures(str(number)))
+        cache.save_measurement(make_kept_figures(str(number)))
     names = {path.name for path in (tmp_path / "kept").iterdir()}
     assert "5.json" in names
     assert len(names) == 3
@@ -401,7 +401,7 @@ def test_only_the_newest_files_stay(monkeypatch, tmp_path):
 def test_without_a_disk_that_takes_them_grading_goes_on(root, tree, counted, monkeypatch, tmp_path):
     """Nothing is kept then, and nothing else is different."""
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "file" / "kept")
+    monkeypatch.setattr(cache, "find_measurement_cache_folder", lambda: tmp_path / "file" / "kept")
     for _ in range(2):
         result = grade_milestone(root, 1, submission=tree)
         assert {c.status for c in result.criteria} == {CriterionStatus.PASSED}
@@ -412,7 +412,7 @@ def test_student_code_reaches_no_kept_figures(worker_of, sandbox, tmp_path):
     """In a sandbox it can neither read what is kept nor write something that would be taken for it."""
     if sandbox == "process":
         pytest.skip("a plain process is no sandbox, which is why official grading refuses one")
-    cache.save_kept_figures(make_kept_figures())
+    cache.save_measurement(make_kept_figures())
     file = tmp_path / "kept" / "k.json"
     before = file.read_bytes()
     worker = worker_of(

@@ -60,7 +60,7 @@ def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None =
         progress.save_event(root, progress.make_attempt_event(result))
     finally:  # show the report even if the record cannot be written
         terminal_report.print_result_report(out, result, again=f"tito milestone test {number} --seed {result.seed}")
-    if words.describe_reused_figures(result):
+    if words.describe_reused_measurements(result):
         out.print(Text.assemble("\nTo measure again: ", (f"tito milestone test {number} --again", "bold")))
     if result.verdict.exit_code == 0:
         known = before is not None and before.verdict in ("unlocked", result.verdict)

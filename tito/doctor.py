@@ -201,13 +201,13 @@ def check_cache_folder(_root: Path) -> Finding:
     """Check that the cache folder, which stores results, is writable."""
     from grading import cache
 
-    if cache.is_figure_cache_writable():
-        return Finding("cache folder", True, f"{cache.find_figure_cache_folder()} is writable")
+    if cache.is_measurement_cache_writable():
+        return Finding("cache folder", True, f"{cache.find_measurement_cache_folder()} is writable")
     return Finding(
         "cache folder",
         False,
-        f"{cache.find_figure_cache_folder()} is not writable",
-        f"Make {cache.find_figure_cache_folder()} writable.",
+        f"{cache.find_measurement_cache_folder()} is not writable",
+        f"Make {cache.find_measurement_cache_folder()} writable.",
     )
 
 

@@ -16,7 +16,7 @@ from grading.errors import Interrupted, UsageError
 from grading.grade import find_built_milestone
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Milestone
-from grading.quiz.answer_file import Answer, Answers, find_answers_file, load_answers, save_answers
+from grading.quiz.answer_file import Answer, Answers, get_answers_path, load_answers, save_answers
 from grading.quiz.judge import QuestionVerdict, judge_answers
 from grading.quiz.safe_yaml import InvalidFileError
 from grading.quiz.student_id import read_student_id
@@ -50,7 +50,7 @@ def run_quiz(root: Path, number: int, given_answers: list[str], student: str | N
         for place, verdict in enumerate(verdicts, 1):
             out.print(Text(f"Question {place}: ").append(_format_question_verdict(verdict)))
     right = sum(v.correct for v in verdicts)
-    where = f" Your answers are in {find_answers_file(number).as_posix()}." if kept.answers else ""
+    where = f" Your answers are in {get_answers_path(number).as_posix()}." if kept.answers else ""
     out.print(Text(f"\n{right} of {len(verdicts)} correct.{where}", style="bold"))
     if talking or given_answers:
         _print_next_step(root, number, out, done=right == len(verdicts))
@@ -116,7 +116,7 @@ def ask_questions(
     except (KeyboardInterrupt, EOFError):
         count = len(kept.answers)
         where = (
-            f" {format_count(count, 'answer')} saved in {find_answers_file(milestone.id).as_posix()}." if count else ""
+            f" {format_count(count, 'answer')} saved in {get_answers_path(milestone.id).as_posix()}." if count else ""
         )
         raise Interrupted(f"\nInterrupted.{where} To continue: tito milestone quiz {milestone.id}") from None
     return kept
@@ -166,7 +166,7 @@ def _load_kept_answers(root: Path, number: int, student: str, out: Console) -> A
         out.print(Text(f"{to_one_line(str(error), 600)} It will be set aside when you answer.", style="yellow"))
         return Answers(student)
     if kept.answers and kept.student != student:
-        path = find_answers_file(number).as_posix()
+        path = get_answers_path(number).as_posix()
         raise UsageError(f"{path} contains {kept.student}'s answers, but you are {student}. Move that file away first.")
     return Answers(student, kept.answers)
 

@@ -54,7 +54,7 @@ def draw_score_scaling() -> Figure:
     return Figure("Largest attention weight against d, with and without the division by √d", 282, shapes)
 
 
-def draw_position_waves() -> Figure:
+def draw_sinusoidal_positions() -> Figure:
     """Draw positions as rows of waves, and the dot product of every pair of positions."""
     positions = sinusoidal_positions(48, 32).astype(np.float64)
     products = positions @ positions.T
@@ -99,6 +99,6 @@ def _draw_weights(weights: np.ndarray, left: float, top: float, cell_size: float
 FIGURES = {
     "masks": draw_attention_masks,
     "scaling": draw_score_scaling,
-    "positions": draw_position_waves,
+    "positions": draw_sinusoidal_positions,
     "projections": draw_attention_by_position,
 }

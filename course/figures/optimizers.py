@@ -32,7 +32,7 @@ def draw_optimizer_paths() -> Figure:
         shapes.append(draw_word(WIDTH - 20, chart.top - 10, said, "end", css_class="small"))
         for level in (1, 4, 12, 30, 60):
             radius = np.sqrt(2 * level)
-            parts = _clip_to_chart(radius * np.cos(angle), radius / 5 * np.sin(angle), chart)
+            parts = _split_into_visible_runs(radius * np.cos(angle), radius / 5 * np.sin(angle), chart)
             shapes += [draw_curve(chart, *part, "grid") for part in parts]
         shapes += draw_axes(chart, [(a, f"{a}") for a in (-4, 0, 4, 8)], [(-1, "-1"), (0, "0"), (1, "1")], grid=False)
         shapes.append(draw_curve(chart, path[:, 0], path[:, 1], f"line-{'bacd'[row]}"))
@@ -58,7 +58,7 @@ def _record_path(make_optimizer) -> tuple[np.ndarray, list[float]]:
     return np.array(path), losses
 
 
-def _clip_to_chart(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
+def _split_into_visible_runs(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return those parts of a line between the chart's left and right ends that have at least two points."""
     inside = (x >= chart.x.low) & (x <= chart.x.high)
     ends = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))

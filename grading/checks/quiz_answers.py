@@ -29,7 +29,7 @@ def says_wrong_answer(failure_got: str) -> bool:
     return not failure_got.startswith(_NO_ANSWER)
 
 
-def map_questions_to_missed(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
+def map_marked_questions_to_wrong(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
     """Given the quiz's failures, map each question that was answered and marked to whether the answer was wrong."""
     missed: dict[str, bool] = {}
     for failure in failures:

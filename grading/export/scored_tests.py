@@ -76,7 +76,7 @@ def _build_scored_test(result: Result, criterion: CriterionResult, scale: int) -
 def _describe_criterion_result(criterion: CriterionResult) -> str:
     """Describe the measured figure and the first failure in one line, or explain why nothing was measured."""
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
-        return words.explain_not_measured(criterion)
+        return words.explain_missing_verdict(criterion)
     parts = [f"measured {figure_text.format_measured(criterion)}, required {figure_text.format_threshold(criterion)}"]
     if criterion.failures:
         first = criterion.failures[0]

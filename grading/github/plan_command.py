@@ -37,9 +37,9 @@ def run_plan_command(
     event = read_event(environ) if environ.get("GITHUB_OUTPUT") else None
     history: tuple[Result, ...] = ()
     if environ.get("GITHUB_REPOSITORY"):
-        from grading.github.verified_results import fetch_unedited_results  # slow to import, and needed only on GitHub
+        from grading.github.verified_results import fetch_verified_results  # slow to import, and needed only on GitHub
 
-        history = fetch_unedited_results(environ)
+        history = fetch_verified_results(environ)
     by_hand = event is not None and event.name == "workflow_dispatch"
     given = context.obj(ROOT, manifest) if context.obj else None
     found = plan_gradings_of_changes(ROOT, student, history, manifest, given=given, again=again or by_hand)

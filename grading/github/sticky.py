@@ -93,12 +93,12 @@ def create_or_update_comment(
         if kept.body.strip() != body.strip():
             if is_state_from_newer_run(client, repository, decode_report_state(kept.body), run):
                 done = "left to a newer run"
-            elif _run_unless_comment_deleted(lambda: issues.update_comment(owner, name, kept.id, body=body)):
+            elif _run_tolerating_deleted_comment(lambda: issues.update_comment(owner, name, kept.id, body=body)):
                 done = "updated"
             else:
                 return write_comment_once()
         for other in others:
-            _run_unless_comment_deleted(lambda other=other: issues.delete_comment(owner, name, other.id))  # type: ignore[misc]
+            _run_tolerating_deleted_comment(lambda other=other: issues.delete_comment(owner, name, other.id))  # type: ignore[misc]
         return done
 
     with translate_errors("the comment of the pull request"):
@@ -119,7 +119,7 @@ def is_state_from_newer_run(client: Client, repository: str, state: ReportState 
     return found.head_sha == state.commit and found.run_attempt >= state.attempt
 
 
-def _run_unless_comment_deleted(work: Callable[[], object]) -> bool:
+def _run_tolerating_deleted_comment(work: Callable[[], object]) -> bool:
     """Call `work`. Return False if the comment has been deleted in the meantime."""
     try:
         work()

@@ -9,7 +9,7 @@ from grading.github.history import fetch_branch_records
 from grading.result import Result
 
 
-def fetch_unedited_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
+def fetch_verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
     """Fetch the results on the `progress` branch of GITHUB_REPOSITORY, leaving out records that were edited.
 
     There are none if there is no such branch.

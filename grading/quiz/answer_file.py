@@ -27,14 +27,14 @@ class Answers:
     answers: Mapping[str, Answer] = field(default_factory=dict)
 
 
-def find_answers_file(milestone_number: int) -> Path:
+def get_answers_path(milestone_number: int) -> Path:
     """Return the path of a milestone's answers file, relative to the repository."""
     return FOLDER / f"milestone-{milestone_number}.yaml"
 
 
 def load_answers(root: Path, milestone_number: int) -> Answers:
     """Load a milestone's answers; without a file, they are empty. Raise InvalidFileError if the file is damaged."""
-    found = read_mapping(root, find_answers_file(milestone_number))
+    found = read_mapping(root, get_answers_path(milestone_number))
     if found is None:
         return Answers()
     for key in found.data:
@@ -64,7 +64,7 @@ def load_answers(root: Path, milestone_number: int) -> Answers:
 
 def save_answers(root: Path, milestone_number: int, answers: Answers) -> Path | None:
     """Replace a milestone's answers. Return None or, if the old file was damaged, its new path below `root`."""
-    path = find_answers_file(milestone_number)
+    path = get_answers_path(milestone_number)
     (root / FOLDER).mkdir(exist_ok=True)
     aside = _rename_damaged_file(root, path) if _is_answers_file_damaged(root, milestone_number) else None
     data = {"student": answers.student, "answers": dict(answers.answers)}

@@ -121,7 +121,7 @@ def build_report_blocks(result: Result, *, with_first_failure: bool = True) -> I
         yield escape_markdown(points, 1000)
     if how := dict.fromkeys(c.how for c in result.criteria[:MAX_CRITERIA] if c.how):
         yield "How it was measured:\n\n" + "\n".join(f"- {escape_markdown(text, 600)}" for text in how)
-    if kept := words.describe_reused_figures(result):
+    if kept := words.describe_reused_measurements(result):
         yield kept
     others = words.list_failures(result)[1:]
     if others:
@@ -155,7 +155,7 @@ def _format_criterion_row(criterion: CriterionResult) -> str:
     """Format one criterion as a row of a Markdown table, with its figures and, unless it passed, the reason."""
     name = escape_markdown(criterion.title)
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
-        name += f"<br>{escape_markdown(words.explain_not_measured(criterion), 600)}"
+        name += f"<br>{escape_markdown(words.explain_missing_verdict(criterion), 600)}"
     elif criterion.status is CriterionStatus.FAILED:
         name += f"<br>{escape_markdown(criterion.explanation or criterion.why)}"
     bar = "" if criterion.measured is None else figure_text.draw_bar(figure_text.compute_closeness(criterion), 10)

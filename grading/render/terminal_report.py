@@ -45,7 +45,7 @@ class TerminalReport:
         result, wide, plain = self.result, options.max_width >= WIDE_COLUMNS, options.ascii_only
         yield _build_verdict_panel(result)
         yield from _build_criteria_tables(result, wide, plain)
-        if kept := words.describe_reused_figures(result):
+        if kept := words.describe_reused_measurements(result):
             yield Text(f"\n{kept}", style="dim")
         yield from _list_other_failures(result)
         yield from _draw_curves(result, options.max_width, plain)
@@ -148,7 +148,7 @@ def _build_criterion_row(
     bar = Text(figure_text.draw_bar(figure_text.compute_closeness(criterion), 10, ascii_only=ascii_only), style=colour)
     name = Text(to_one_line(criterion.title, 300))
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
-        why = words.explain_not_measured(criterion)
+        why = words.explain_missing_verdict(criterion)
         name.append("" if why in shown_texts else f"\n{why}", style=colour)
         shown_texts.add(why)
     elif criterion.status is CriterionStatus.FAILED:
@@ -259,7 +259,7 @@ def _list_first_error_lines(result: Result) -> Iterator[RenderableType]:
     for criterion in result.criteria:
         if criterion.status is CriterionStatus.ERROR:
             yield HangingText(
-                Text(f"{words.summarize_criteria(result)}\n{words.explain_not_measured(criterion)}", style="magenta")
+                Text(f"{words.summarize_criteria(result)}\n{words.explain_missing_verdict(criterion)}", style="magenta")
             )
             return
 

@@ -85,7 +85,7 @@ def format_result_points(result: Result) -> str:
     return f"{FULL * share:g} of {FULL}"
 
 
-def explain_not_measured(criterion: CriterionResult) -> str:
+def explain_missing_verdict(criterion: CriterionResult) -> str:
     """Explain why a criterion does not have its own verdict, as in "not attempted: fix the module tests first"."""
     status, why = STATUS_NAMES[criterion.status], to_one_line(criterion.explanation or "", 600)
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
@@ -98,10 +98,10 @@ def group_not_attempted(
     groups: dict[str, list[CriterionResult]] = {}
     for criterion in criteria:
         if criterion.status is CriterionStatus.NOT_ATTEMPTED:
-            groups.setdefault(explain_not_measured(criterion), []).append(criterion)
+            groups.setdefault(explain_missing_verdict(criterion), []).append(criterion)
     several = {why: found for why, found in groups.items() if len(found) > 1}
     one = [
-        c for c in criteria if c.status is not CriterionStatus.NOT_ATTEMPTED or explain_not_measured(c) not in several
+        c for c in criteria if c.status is not CriterionStatus.NOT_ATTEMPTED or explain_missing_verdict(c) not in several
     ]
     return tuple(one), several
 
@@ -145,7 +145,7 @@ def build_test_command(failure: Failure) -> str | None:
     return f"pytest {shlex.quote(node)}"
 
 
-def describe_reused_figures(result: Result) -> str | None:
+def describe_reused_measurements(result: Result) -> str | None:
     """State when reused figures were measured. Return None if all figures are new."""
     moments = sorted({c.measured_at for c in result.criteria if c.measured_at is not None})
     if not moments:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from desk.item_statistics import ItemOutcome
-from grading.checks.quiz_answers import map_questions_to_missed
+from grading.checks.quiz_answers import map_marked_questions_to_wrong
 from grading.journey import State
 from grading.manifest.model import Manifest
 from grading.progress import PASSING, Event
@@ -226,7 +226,7 @@ def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator
         milestone = known.get(event.milestone or 0)
         if result is None or milestone is None or not _was_judged(result, "quiz"):
             continue
-        judged = map_questions_to_missed(
+        judged = map_marked_questions_to_wrong(
             milestone, [f for c in result.criteria if c.name == "quiz" for f in c.failures]
         )
         if judged:  # unanswered questions are not missed

@@ -53,7 +53,7 @@ def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(grade, "load_manifest", grade.load_manifest)  # restored after the next line
         change_experiment({"probe_images": 100})
         monkeypatch.setattr(cifar10_convergence, "load_or_fetch_images", lambda *_: data)
-        monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache")
+        monkeypatch.setattr(cache, "find_measurement_cache_folder", lambda: tmp_path / "cache")
         for check in ("module_tests", "integration_tests", "demo"):
             monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
         miniature = Miniature(tmp_path, {"from": "solution", "edits": [{"file": RECIPE} | edit for edit in edits]})

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from grading.checks.quiz_answers import OPEN_TITLE, map_questions_to_missed, measure_quiz
+from grading.checks.quiz_answers import OPEN_TITLE, map_marked_questions_to_wrong, measure_quiz
 from grading.manifest.loader import load_manifest
 from grading.measurement import Measurement
 from grading.quiz.answer_file import Answers, save_answers
@@ -76,7 +76,7 @@ def test_only_answers_that_were_looked_at_count_as_judged(root: Path) -> None:
     some_open, all_open = (
         Failure(title=OPEN_TITLE, got=f"no answer to questions {n}") for n in ("2", "1, 2, 3, 4, 5, 6, 7")
     )
-    assert map_questions_to_missed(milestone, [wrong, some_open]) == {first: True} | dict.fromkeys(others, False)
-    assert map_questions_to_missed(milestone, [all_open]) == {}
-    assert map_questions_to_missed(milestone, [Failure(title="The answers have a known owner")]) == {}
-    assert set(map_questions_to_missed(milestone, []).values()) == {False}
+    assert map_marked_questions_to_wrong(milestone, [wrong, some_open]) == {first: True} | dict.fromkeys(others, False)
+    assert map_marked_questions_to_wrong(milestone, [all_open]) == {}
+    assert map_marked_questions_to_wrong(milestone, [Failure(title="The answers have a known owner")]) == {}
+    assert set(map_marked_questions_to_wrong(milestone, []).values()) == {False}

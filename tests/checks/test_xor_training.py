@@ -27,7 +27,7 @@ def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
     """With all tests of the code taken as passed, the figures still say not yet, from as few seeds as they may."""
     monkeypatch.setattr(grade, "load_manifest", grade.load_manifest)  # restored after the next line
     change_experiment({"seeds": 2})
-    monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(cache, "find_measurement_cache_folder", lambda: tmp_path / "cache")
     for check in ("module_tests", "integration_tests", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
     (miniature,) = [m for m in list_miniatures(name.partition("/")[0]) if m.name == name]
@@ -43,7 +43,7 @@ def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
 
 def test_the_solution_passes_at_many_seeds(root, tmp_path, monkeypatch):
     """The reference does not depend on luck: other seeds give the same verdict as the one of tests/test_grade.py."""
-    monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: Path(tmp_path))
+    monkeypatch.setattr(cache, "find_measurement_cache_folder", lambda: Path(tmp_path))
     for check in ("module_tests", "integration_tests", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
     for seed in (101, 202):

@@ -20,7 +20,7 @@ from grading.demos.web import answering_page as page_module
 from grading.demos.web import image_page as images_module
 from grading.demos.web import page_terminal
 from grading.demos.web.digits_page import DigitPage
-from grading.demos.web.network_page import convert_failure_for_page, serve_page
+from grading.demos.web.network_page import select_failure_fields_for_page, serve_page
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, Frame, WorkerDiedError, build_remote_error
@@ -180,7 +180,7 @@ def test_too_many_drawings_are_not_kept_waiting(digit_images: DemoImages, monkey
 
 def test_a_failure_for_the_page_is_bounded() -> None:
     """Messages of any length are cut."""
-    fields = convert_failure_for_page(Failure(title="t", got="x" * 100_000, detail="\x00\x1b]0;t\x07y"))
+    fields = select_failure_fields_for_page(Failure(title="t", got="x" * 100_000, detail="\x00\x1b]0;t\x07y"))
     assert fields is not None
     assert len(fields["got"]) < 1500
     assert fields["detail"].isprintable()

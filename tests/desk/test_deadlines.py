@@ -121,7 +121,7 @@ def test_an_extension_may_be_for_one_milestone_alone() -> None:
     found = find_student_terms(DEADLINES, 1, row)
     assert found is not None
     assert found.local.day == DUE.day + 4 + 2
-    assert (row.get_extension_days(1), row.get_extension_days(2)) == (4, 1)
+    assert (row.get_own_extension_days(1), row.get_own_extension_days(2)) == (4, 1)
 
 
 def test_extensions_that_reach_nobody_are_named() -> None:

@@ -28,7 +28,7 @@ from grading import client, progress
 from grading.github import comment_state, ledger
 from grading.manifest.loader import ManifestError, load_manifest
 from grading.proxy import Proxy
-from grading.quiz.answer_file import Answers, find_answers_file, load_answers
+from grading.quiz.answer_file import Answers, get_answers_path, load_answers
 from grading.quiz.safe_yaml import InvalidFileError
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render import record
@@ -247,7 +247,7 @@ def make_answers_text(random: Random) -> bytes:
 def read_answers(data: bytes) -> bool:
     """Return whether answers are valid. Fail unless they are plain or refused in a sentence with its line."""
     with tempfile.TemporaryDirectory(dir=_find_memory_folder()) as folder:
-        path = Path(folder, find_answers_file(1))
+        path = Path(folder, get_answers_path(1))
         path.parent.mkdir()
         path.write_bytes(data)
         try:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from grading.demos.web.network_page import convert_failure_for_page
+from grading.demos.web.network_page import select_failure_fields_for_page
 from grading.export.classroom50_result import list_classroom50_tests
 from grading.export.ctrf import render_ctrf
 from grading.export.runner_result import render_runner_result
@@ -106,7 +106,7 @@ def render_documents(record: Result) -> Iterator[str]:
     yield from iterate_strings(list_classroom50_tests(list_scored_tests([record])))
     yield from iterate_strings(json.loads(base64.b64decode(render_runner_result([record]))))
     # On a page, each text has its own paragraph next to its name.
-    yield from (f"text: {text}" for text in iterate_strings(convert_failure_for_page(record.first_failure)))
+    yield from (f"text: {text}" for text in iterate_strings(select_failure_fields_for_page(record.first_failure)))
     yield str(Mismatch(call="f()", got=record.first_failure.got, expected="1", hint="Look."))
 
 

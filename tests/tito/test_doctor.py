@@ -97,7 +97,7 @@ def test_a_worker_is_started(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_cache_that_cannot_be_written_is_found(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is shown with its repair."""
-    monkeypatch.setattr(cache, "is_figure_cache_writable", lambda: False)
+    monkeypatch.setattr(cache, "is_measurement_cache_writable", lambda: False)
     assert "writable" in doctor.check_cache_folder(repo).mend
 
 
@@ -118,7 +118,7 @@ def test_a_check_that_breaks_is_a_finding(repo: Path, monkeypatch: pytest.Monkey
     def fail() -> None:
         raise OSError("broken")
 
-    monkeypatch.setattr(cache, "is_figure_cache_writable", fail)
+    monkeypatch.setattr(cache, "is_measurement_cache_writable", fail)
     findings = list(doctor.run_repository_checks(repo))
     assert "broken" in next(f for f in findings if f.name == "cache folder").found
     assert findings[-1].name == "progress records"

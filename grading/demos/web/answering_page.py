@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from grading.demos.web.network_page import STUDENT_ERRORS, FailureReporter, NetworkPage, convert_failure_for_page
+from grading.demos.web.network_page import STUDENT_ERRORS, FailureReporter, NetworkPage, select_failure_fields_for_page
 from grading.demos.web.page_server import PageCall
 from grading.remote import WorkerFailureError
 
@@ -75,7 +75,7 @@ class AnsweringPage(NetworkPage):
     def _wait_for_close(self) -> None:
         """Answer each question with the failure that ended training, until the page is closed."""
         while not self._ended.is_set():  # the page stays open, and shows why there are no answers
-            _deliver_answer(self._waiting.get()[1], {"failure": convert_failure_for_page(self._failure)})
+            _deliver_answer(self._waiting.get()[1], {"failure": select_failure_fields_for_page(self._failure)})
 
     def _answer_pending(self, pending: PendingQuestion, network: Any, report: FailureReporter) -> None:
         """Answer one question. A student error becomes the answer, and is also raised if the worker is lost."""
@@ -86,7 +86,7 @@ class AnsweringPage(NetworkPage):
             _deliver_answer(future, self._answer_question(network, parsed))
         except STUDENT_ERRORS as error:
             failure = self._report_new_error(error, report)
-            _deliver_answer(future, {"failure": convert_failure_for_page(failure)})
+            _deliver_answer(future, {"failure": select_failure_fields_for_page(failure)})
             if isinstance(error, WorkerFailureError):
                 raise
         except ValueError as error:  # it is not a question for this network

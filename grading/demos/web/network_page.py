@@ -109,7 +109,7 @@ class NetworkPage:
 
     def _publish_state(self, phase: str, **more: Any) -> None:
         """Publish the phase, its failure and ``more``, which replace the state that the page shows."""
-        failure = convert_failure_for_page(self._failure) if phase == "failed" else None
+        failure = select_failure_fields_for_page(self._failure) if phase == "failed" else None
         self._feed.publish({"phase": phase, "failure": failure} | more)
 
 
@@ -146,7 +146,7 @@ def serve_page(
     return not failed
 
 
-def convert_failure_for_page(failure: Failure | None) -> dict[str, Any] | None:
+def select_failure_fields_for_page(failure: Failure | None) -> dict[str, Any] | None:
     """Convert a failure to plain text for the page, of limited length and without control characters."""
     if failure is None:
         return None
