@@ -202,7 +202,7 @@ def check_or_convert_roster(
     classroom: str = "",
     assignment: str = "",
 ) -> int:
-    """Check the class's roster for problems, and show who is new, gone or renamed. Exit 1 if there is a problem."""
+    """Check the roster (with --classroom50, write it first) and show who is new, gone or renamed. Exit 1 on errors."""
     from desk import printing
     from desk.class_folder import make_class_folder
     from desk.classroom50_exchange import convert_classroom50_roster_file
@@ -435,7 +435,7 @@ def override_grade(
 def send_or_write_feedback(
     _context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = ""
 ) -> int:
-    """Send each student their official results as an issue in their repository. Exit 1 if somebody was left out."""
+    """Compare each student's issue with their results and, with --send, open or update it. Exit 1 for a problem."""
     from desk import printing
     from desk.feedback import sync_feedback_issues
     from desk.roster import FILE, read_roster
@@ -456,7 +456,7 @@ def send_or_write_feedback(
     "resume", help={**FOLDER, "workflow": "The file of a workflow, such as collect.yml; by default, this workflow's."}
 )
 def fetch_last_gradebook(_context: Context, folder: str = "class", workflow: str = "") -> None:
-    """In a workflow: start with the gradebook that the last run of this workflow, or of another one, uploaded."""
+    """In a workflow: download the gradebook of its, or another's, last run, and merge it into the class's own."""
     from desk.resume import resume_gradebook as begin
 
     run = begin(Path(folder), os.environ, workflow)
@@ -595,7 +595,7 @@ def find_similar_code(_context: Context, to: str, folder: str = "class", against
 
 @chore("doctor", help=FOLDER)
 def run_class_doctor(_context: Context, folder: str = "class") -> int:
-    """Report what you still need to run a class, here or in the organisation's settings, and how to fix it."""
+    """Report what you still need to run a class, here or on GitHub, and how to fix it. Exit 3 if anything is wrong."""
     from desk.class_doctor import DeskContext, run_class_checks
     from tito.doctor import show_findings
 

@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def seal_manifest(manifest: Manifest) -> Manifest:
-    """Return a copy of the manifest with every question sealed. Raise ValueError if one has no plain-text answer."""
+    """Copy the manifest with digests in place of answers. Raise ValueError if an answer is not in plain text."""
     milestones = tuple(
         milestone.model_copy(update={"questions": tuple(map(seal_question, milestone.questions))})
         for milestone in manifest.milestones

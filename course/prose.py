@@ -181,7 +181,7 @@ def _blank_out_match(match: re.Match[str]) -> str:
 
 
 def list_prose_files(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
-    """List the files with prose below these paths: those that git tracks or would add or, without git, all of them."""
+    """Yield root-relative paths of prose files below `paths`: those git tracks or would add, or all without git."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
     try:
         listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")  # noqa: S603

@@ -81,7 +81,7 @@ class ReleaseReport:
 
     @property
     def has_workflows(self) -> bool:
-        """Whether GitHub grades pushes to repositories that are created from the release."""
+        """Whether the release contains workflows, with which GitHub grades pushes to students' repositories."""
         return any(path.parent == WORKFLOWS for path in self.files)
 
 

@@ -25,14 +25,14 @@ ABOUT = (
 
 
 def compute_ks_case(first: list[float], second: list[float]) -> dict[str, Any]:
-    """Compute SciPy's Kolmogorov-Smirnov distance and asymptotic p for two samples of numbers."""
+    """Compute SciPy's Kolmogorov-Smirnov distance and asymptotic p, and return them with the two samples."""
     distance = float(stats.ks_2samp(first, second).statistic)
     scaled = distance * math.sqrt(len(first) * len(second) / (len(first) + len(second)))
     return {"samples": [first, second], "D": distance, "p": float(special.kolmogorov(scaled))}
 
 
 def compute_chi2_case(first_sample: list[Any], second_sample: list[Any]) -> dict[str, Any]:
-    """Compute SciPy's χ² and p for two samples of outcome names (not counts)."""
+    """Compute SciPy's χ² and p for two samples of outcome names (not counts), and return them with the samples."""
     names = sorted({*first_sample, *second_sample})
     table = [[sample.count(name) for name in names] for sample in (first_sample, second_sample)]
     found = stats.chi2_contingency(table, correction=False)
@@ -40,7 +40,7 @@ def compute_chi2_case(first_sample: list[Any], second_sample: list[Any]) -> dict
 
 
 def compute_reference_cases() -> dict[str, list[Any]]:
-    """Generate all cases from one seed, including ties, unequal sizes and shifts."""
+    """Map each significance function to SciPy's reference cases. Every call returns the same cases."""
     rng = np.random.default_rng(15)
     numbers = []
     for n, m, shift, digits in ((20, 20, 0.0, 3), (12, 30, 1.0, 3), (40, 25, 0.5, 0), (5, 7, 3.0, 2), (60, 60, 0.3, 1)):

@@ -39,7 +39,7 @@ class Gap:
 
 
 def make_skeleton(source: str, manifest: Manifest, path: Path) -> str:
-    """Replace every block with a NotImplementedError that names its task and its function.
+    """Replace each marked solution with a NotImplementedError that names its task and function.
 
     The first gap of a task shows the task's first hint. The others show the first line of their function's docstring.
     """
@@ -57,7 +57,7 @@ def make_partial_skeleton(source: str, manifest: Manifest, path: Path, *tasks: s
 
 
 def mark_gaps(source: str, manifest: Manifest, path: Path) -> tuple[str, frozenset[str]]:
-    """Keep every solution, and let each block first note its task in the set `tinytorch.reached.tasks`.
+    """Make each solution, when run, add its task to `tinytorch.reached.tasks`. Also return the unmarked tasks.
 
     Return also the tasks with a block in a decorated function, which is not marked: Numba could not compile it.
     """
@@ -93,7 +93,7 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
 
 
 def list_solution_lines(source: str, gaps: tuple[Gap, ...]) -> list[tuple[int, str]]:
-    """List (number, text) of every line inside a block."""
+    """List (line number, text) of every line between the markers of these gaps."""
     lines = source.splitlines()
     return [(number, lines[number - 1]) for gap in gaps for number in range(gap.begin + 1, gap.end)]
 

@@ -61,7 +61,7 @@ def compute_layer_norm_case(number: int, shape: list[int], eps: float, scale: fl
 
 
 def compute_block_case() -> dict[str, Any]:
-    """Compute PyTorch's output and gradients for a pre-norm transformer block with a causal mask."""
+    """Return the input, parameters, output and gradients of PyTorch's causal pre-norm transformer block."""
     # The mask is True where PyTorch must *not* attend.
     layer = torch.nn.TransformerEncoderLayer(
         EMBED, HEADS, 4 * EMBED, dropout=0.0, activation="relu", batch_first=True, norm_first=True, dtype=torch.float64

@@ -175,7 +175,7 @@ def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion
 
 
 def get_score_state(score: Score) -> str:
-    """Return the state of a score, one of `STATES`."""
+    """Return the verdict of a score, or "not_begun" if it has none."""
     return score.verdict or "not_begun"
 
 

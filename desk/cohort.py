@@ -118,7 +118,7 @@ def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Pat
 
 
 def list_students_with_fingerprints(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
-    """List enrolled students with a digest of course, results, records and regrades, or ""; make a missing key file."""
+    """List enrolled students with a digest of course and data, "" for no data. Create a missing pseudonym key."""
     with open_gradebook(path) as book:
         rows, fingerprints = book.list_students(), book.compute_student_fingerprints()
     found = _build_students(rows, read_pseudonym_key(key or path.parent / FILE))

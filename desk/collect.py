@@ -152,7 +152,7 @@ def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> i
 def _inspect_repositories(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str, watch: ProgressWatch
 ) -> tuple[int, list[StudentProblem]]:
-    """Fetch and inspect repositories in parallel, save each finding, and return (number with new ones, problems)."""
+    """Fetch and inspect repositories in parallel, save findings, and return (number with new work, problems)."""
     known, changed, troubles = _load_known_states(book, course), 0, []
     watch.begin_phase(f"Inspecting {len(rows)} repositories", len(rows))
     with ThreadPoolExecutor(PARALLEL_INSPECTIONS) as pool:
@@ -256,7 +256,7 @@ TaskGrader = Callable[[Sequence[GradingTask]], Iterator[TaskOutcome]]
 def choose_task_grader(
     root: Path, manifest: Manifest, watch: ProgressWatch, jobs: int | None, cluster: str
 ) -> TaskGrader:
-    """Return the function that grades tasks, here or on a cluster; raise an error if the sandbox or Dask is missing."""
+    """Return a grader of tasks, here or on a cluster. Raise GraderError (no sandbox) or UsageError (no Dask)."""
     if cluster:
         from desk.cluster import grade_on_cluster, require_dask
 

@@ -130,7 +130,7 @@ class EffectiveOverride:
         return round((points or 0.0) + self.bonus, 2)
 
     def describe(self) -> str:
-        """Describe the overrides without the comment, such as "80 points by hand, 5 points bonus"."""
+        """Describe any points, excusal and bonus, such as "80 points by hand, 5 points bonus", or else return ""."""
         parts = ["excused"] if self.excused else []
         parts += [f"{self.points:g} points by hand"] if self.points is not None else []
         parts += [f"{self.bonus:g} points bonus"] if self.bonus else []

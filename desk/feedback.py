@@ -125,7 +125,7 @@ def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) ->
 
 
 def write_feedback_files(texts: Mapping[str, str], folder: Path) -> int:
-    """Write each student's text to ID.md in a folder that git ignores; return how many files changed."""
+    """Write each changed text to `folder/ID.md`, make git ignore the folder, and return how many texts changed."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder. Choose one with --to.")
     make_class_folder(folder)

@@ -54,7 +54,7 @@ class OfficialResults:
 
 
 def format_feedback(official: OfficialResults, manifest: Manifest) -> str:
-    """Format the text of the student's issue, starting with the marker. Equal results always give equal texts."""
+    """Format the Markdown of the student's issue, starting with a hidden marker. Equal results give equal texts."""
     marker = MARKER.format(student=official.row.id)
     blocks = _build_feedback_blocks(official, manifest)
     return f"{marker}\n\n{fit_blocks(blocks, MAX_REPORT_CHARACTERS - len(marker) - 3)}\n"
@@ -81,7 +81,7 @@ def _build_feedback_blocks(official: OfficialResults, manifest: Manifest) -> Ite
 
 
 def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
-    """Format a table with a row for each milestone, including deadlines and lateness if the course has deadlines."""
+    """Format a Markdown table with a row for each milestone, with deadlines and lateness if the course has any."""
     dated = manifest.deadlines is not None
     heads = ["Milestone", "Result", "Criteria met", "Points", "Pushed", *(["Due", "Lateness"] if dated else [])]
     lines = [heads, ["---", "---", "---:", "---:", *["---"] * (len(heads) - 4)]]
@@ -123,7 +123,7 @@ def _describe_lateness(score: Score) -> str:
 
 
 def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
-    """Yield the next step: what to fix first, or that the milestone could not be judged or nothing is left."""
+    """Yield what to do for the first milestone still to unlock (fix, begin or wait), or that nothing is left."""
     open_ones = [
         s for s in official.scores if not s.by_hand.excused and s.verdict not in (Verdict.UNLOCKED, Verdict.PROVISIONAL)
     ]

@@ -128,7 +128,7 @@ def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, lar
 
 
 def has_commit(repository: Path, commit: str) -> bool:
-    """Return whether this commit was fetched completely, which its reference shows because it is written last."""
+    """Return whether `fetch_commits` has fetched this commit completely, as its reference, written last, shows."""
     return (repository / "refs" / "tinytorch" / commit).is_file()
 
 
@@ -147,7 +147,7 @@ def list_tree_entries(repository: Path, commit: str, paths: Sequence[str]) -> li
 def read_files(
     repository: Path, digests: Iterable[str], *, largest: int, total_limit: int = 64 << 20
 ) -> dict[str, bytes | None]:
-    """Map git's digest of each file to its bytes, or to None if it is too large or was not fetched; forget the remote.
+    """Map each file's git digest to its bytes, or None if too large or not fetched. Remove the repository's remote.
 
     A file is too large if it has more than `largest` bytes, or if it would bring the total above `total_limit` bytes.
     Without its remote, the repository cannot fetch what is missing while it is read.

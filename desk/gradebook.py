@@ -286,7 +286,7 @@ class Gradebook:
             self._db.execute("DETACH shard")
 
     def run_query(self, query: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        """Run a query on tables that are defined in other files, and yield the rows."""
+        """Yield the rows that an SQL query selects. The query does not run until the first row is requested."""
         yield from self._db.execute(query, values)
 
     @contextmanager

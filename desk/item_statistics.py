@@ -71,7 +71,7 @@ def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence
 def compute_discriminations(
     outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]
 ) -> dict[str, float | None]:
-    """Correlate passing an item first time with the share of *other* items so passed; None if too few or no spread."""
+    """Map each item to its item-rest correlation at the first attempt, or None for too few students or no spread."""
     column = {item: number for number, item in enumerate(items)}
     passed = np.zeros((len(outcomes), len(items)), np.float32)
     met = np.zeros_like(passed)

@@ -89,7 +89,7 @@ def _read_network_size(result: Result) -> tuple[float, ...]:
 
 
 def _read_criterion_value(result: Result, name: str) -> tuple[float, ...]:
-    """Return a criterion's measured figure as a one-element tuple, or an empty tuple if there is none."""
+    """Return the measured value of the criterion with this name as a one-element tuple, or () if there is none."""
     return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
 
 

@@ -130,7 +130,7 @@ def _grade_outdated_submissions(
     watch: ProgressWatch,
     troubles: list[StudentProblem],
 ) -> int:
-    """Try each regrade task once, including those that appear meanwhile; return how many submissions were graded."""
+    """Run each regrade task once, even those that arise meanwhile, add to `troubles`, and return the graded count."""
     tried: set[GradingTask] = set()
     graded = 0
     while tasks := [task for task in list_regrade_tasks(book, rows, context, today) if task not in tried]:

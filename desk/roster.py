@@ -57,7 +57,7 @@ class RosterRow:
     """Whether the student agreed to be on the leaderboard, by name if `public`."""
 
     def get_own_extension_days(self, milestone: int) -> int:
-        """Return the days that are added to the student's deadline for a milestone."""
+        """Return the student's own extension for a milestone in days, without any extension of the section."""
         return dict(self.milestone_days).get(milestone, self.extension_days)
 
 

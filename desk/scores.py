@@ -52,7 +52,7 @@ class Score:
 
     @property
     def verdict(self) -> str | None:
-        """The verdict: unlocked, provisional, not_yet or error; None if the milestone is not begun."""
+        """The verdict: unlocked, provisional, not_yet or error; None if nothing has been graded."""
         return None if self.grading is None else self.grading.verdict
 
     @property
@@ -72,7 +72,7 @@ class Score:
 
     @property
     def points_before_overrides(self) -> float | None:
-        """The points before overrides, less the deduction for lateness; None after an error, or if not begun and open.
+        """The points after deduction for lateness, before overrides; None on error, or if ungraded and still open.
 
         They are from 0 to 100, and 0 if the milestone is not begun and it is too late to earn points.
         """

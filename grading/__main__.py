@@ -105,7 +105,7 @@ def run_module_grading(
     commit: Commit = None,
     exit_zero: ExitZero = False,
 ) -> None:
-    """Run a module's tests through a worker."""
+    """Run a module's tests in a worker process, show the report, and exit with the verdict's code."""
 
     def grade_with_options(watch: ProgressWatch) -> Result:
         """Grade the module as the command's arguments specify."""
@@ -140,7 +140,7 @@ def _grade_and_report(
     *,
     own_attempt: bool = False,
 ) -> Result:
-    """Grade with a progress display, write the requested files, record an own attempt, and show the report last."""
+    """Grade with progress shown, write requested files, record the attempt if `own_attempt`, and print the report."""
     console = CommandConsole()
     for path in (json, markdown_file, junit_file):
         if path is not None:

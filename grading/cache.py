@@ -40,12 +40,12 @@ class KeptFigures(Record):
 
 
 def find_measurement_cache_folder() -> Path:
-    """Return the folder of cached figures, inside the user's cache folder."""
+    """Return the folder for cached measurements, in the user's cache folder, even if it does not exist yet."""
     return platformdirs.user_cache_path("tinytorch", appauthor=False) / "figures"
 
 
 def load_cached_measurement(key: str, names: Iterable[str]) -> KeptFigures | None:
-    """Load the cached figures with this key. Rename a file that is damaged or lacks a named figure, and return None."""
+    """Load a cached measurement, or return None. Rename a file that is damaged or lacks one of the `names`."""
     path = find_measurement_cache_folder() / f"{key}.json"
     try:
         kept = KeptFigures.model_validate_json(path.read_bytes())
@@ -61,7 +61,7 @@ def load_cached_measurement(key: str, names: Iterable[str]) -> KeptFigures | Non
 
 
 def save_measurement(kept: KeptFigures) -> None:
-    """Save a check's figures and keep only the newest `MOST_FILES` files. Do nothing if the disk is not writable."""
+    """Cache a check's measurement, deleting all but the newest `MOST_FILES` files. Ignore an unwritable disk."""
     with contextlib.suppress(OSError):
         find_measurement_cache_folder().mkdir(parents=True, exist_ok=True)
         write_atomically(find_measurement_cache_folder() / f"{kept.key}.json", kept.model_dump_json(indent=1).encode())
@@ -71,7 +71,7 @@ def save_measurement(kept: KeptFigures) -> None:
 
 
 def is_measurement_cache_writable() -> bool:
-    """Return whether figures can be kept on this machine."""
+    """Return whether the cache folder is writable or, if it does not exist, can be created."""
     place = find_measurement_cache_folder()
     while not place.exists():
         place = place.parent

@@ -108,7 +108,7 @@ class Worker:
 
     @contextmanager
     def limit_time(self, seconds: float) -> Iterator[None]:
-        """Limit the CPU time of all requests in the block together."""
+        """Limit the total CPU time of the block's requests. Exceeding it stops the worker and raises DeadlineError."""
         previous, self._limit = self._limit, self._start_time_limit(seconds)
         try:
             yield
@@ -341,7 +341,7 @@ class Worker:
         return build_remote_error(to_one_line(type_name, 100), names, message, told)
 
     def _receive_running_frames(self) -> tuple[Frame, ...]:
-        """Ask the worker which of the student's lines it is running. The answer is its claim, as every traceback is."""
+        """Interrupt the worker for good, and return the student's lines that it claims to run, innermost last."""
         found = []
         for path, line, function in RUNNING_LINE.findall(self._launched.interrupt_for_traceback()):
             known = [file for file in self._sources if path.endswith(f"/{file}")]
@@ -374,7 +374,7 @@ class Worker:
 
 
 def _read_sources(submission: Path) -> dict[str, list[str]]:
-    """Read the lines of every Python file in the submission, so that tracebacks can quote them.
+    """Read the lines of every Python file in the submission, keyed by its path relative to the submission.
 
     This happens before any student code runs.
     """

@@ -114,7 +114,7 @@ def _wrap_for_terminal(message: str) -> str:
 
 
 def _discard_unwritable_output() -> None:
-    """Drop output that cannot be written, because Python would retry at exit and change the exit code."""
+    """Flush standard output. If that fails, redirect it to /dev/null, so that the exit code stays the same."""
     try:
         sys.stdout.flush()
     except OSError:

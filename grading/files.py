@@ -23,7 +23,7 @@ def require_folder(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the content of ``path`` with ``data`` in one step. The file's folder must exist."""
+    """Write ``data`` to ``path`` in one step, replacing any existing file. The file's folder must exist."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -15,7 +15,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def split_python_lines(text: str) -> list[str]:
-    """Split a text into lines as Python counts them. For Python, a form feed does not end a line."""
+    """Split a text at line breaks as Python counts them, not at form feeds. A final one adds an empty last line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 

@@ -120,7 +120,7 @@ def grade_milestone(
     commit: str | None = None,
     watch: ProgressWatch | None = None,
 ) -> Result:
-    """Measure one milestone for the repository at ``root``, or for another tree, ``submission``.
+    """Grade one milestone for the repository at ``root``, or for another tree, ``submission``. Return the record.
 
     A check's cached figures are used if nothing that they depend on has changed, unless ``again`` is set, the grading
     run is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. May raise
@@ -310,7 +310,7 @@ def _require_test_files(root: Path, modules: Iterable[Module], milestone: Milest
 def _find_kept_figures(
     dependencies: Dependencies, criteria: Iterable[Criterion], watch: ProgressWatch
 ) -> dict[str, cache.KeptFigures]:
-    """Map each check to its cached figures, if any. Try to download real data, to drop figures of a stand-in.
+    """Map checks to their cached figures. Drop figures of stand-in data if the real data can now be downloaded.
 
     The checks are in the criteria's order. The download happens here.
     """
@@ -397,7 +397,7 @@ def _judge_criteria(
 
 
 def _replay_kept_figures(kept: cache.KeptFigures, context: CheckContext) -> Measurement:
-    """Use a check's cached figures, and add the output that student code printed when they were measured."""
+    """Return a check's cached figures, and log the output that student code printed when they were measured."""
     context.log.output.append(kept.printed)
     return kept.measured
 

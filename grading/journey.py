@@ -217,7 +217,7 @@ def find_current_module(course: CourseLike, history: History) -> ModuleState | N
 
 
 def list_skipped_modules(course: CourseLike, history: History) -> list[str]:
-    """List the ids of the uncompleted modules before the current module, in the course's order."""
+    """List the ids of the built but uncompleted modules before the current module, in the course's order."""
     current = find_current_module(course, history)
     states = list_module_states(course, history)
     before = states[: [state.id for state in states].index(current.id)] if current else ()

@@ -51,7 +51,7 @@ class TimeLimit:
         self._before: Usage | None = None
 
     def check_and_get_wait_seconds(self) -> float:
-        """Return the seconds until the next check. Raise DeadlineError (GraderError on a busy machine) over a limit."""
+        """Return the seconds to the next check. A check that is due may raise DeadlineError or GraderError."""
         if time.monotonic() >= self._next_look:
             self._raise_if_exceeded()
             self._next_look = time.monotonic() + self._look_seconds

@@ -71,7 +71,7 @@ class WorkerLog:
     workers: list[Worker] = field(default_factory=list)
 
     def close_workers(self) -> None:
-        """Close every worker of the run, and add up its time and output."""
+        """Close every worker, add its time and output to the log's totals, and remove it from the log."""
         for worker in self.workers:
             worker.close()
             self.student_seconds += worker.student_seconds

@@ -113,7 +113,7 @@ def make_attempt_event(result: Result) -> Event:
 
 
 def make_run_event(result: Result) -> Event:
-    """Make the event for a run on GitHub. It has the run's date, so publishing it late makes no difference."""
+    """Make a GitHub run's event, dated at its start: a milestone attempt, or a module completed or only tested."""
     if result.milestone is not None:
         return Event(
             Kind.MILESTONE_ATTEMPTED, result.started_at, milestone=result.milestone, raw=_convert_result_to_json(result)
@@ -198,7 +198,7 @@ def read_history(root: Path, *, thorough: bool = True) -> History:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Read an ordinary file of reasonable size. Raise ValueError for any other file."""
+    """Read an ordinary file of at most `LARGEST` bytes. Raise ValueError for a larger file, a link or a folder."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not an ordinary file")
@@ -237,7 +237,7 @@ def parse_event(data: bytes) -> Event:
 
 
 def _reject_json_constant(name: str) -> None:
-    """Refuse NaN and infinity, which JSON does not have."""
+    """Raise ValueError for NaN or infinity, which JSON does not have."""
     raise ValueError(f"{name} is not JSON")
 
 

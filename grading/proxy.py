@@ -80,7 +80,7 @@ def list_argument_names(function: Proxy) -> Any:
 
 
 def _run_operator_in_worker(name: str, *operands: Any) -> Any:
-    """Run an operator in the worker that holds the operands."""
+    """Run an operator in the operands' worker and return its result, which for a comparison is always a proxy."""
     worker = next(o for o in operands if isinstance(o, Proxy))._worker
     return worker.request("operate", name, operands, name in _KEPT)
 

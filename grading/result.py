@@ -59,7 +59,7 @@ def _make_truncating_validator(limit: int) -> AfterValidator:
 
 
 def _require_plausible_year(moment: datetime) -> datetime:
-    """Return the time; raise ValueError if its year is implausible."""
+    """Return the time. Raise ValueError unless its year is from 2000 to 2999."""
     if not 2000 <= moment.year < 3000:
         raise ValueError("not a plausible time")
     return moment
@@ -346,7 +346,7 @@ def _drop_unknown_place(failure: Failure, line_counts: dict[str, int]) -> Failur
 
 
 def decide_verdict(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
-    """Return NOT_YET if a criterion failed and none has an error. Otherwise, return ERROR unless all have passed.
+    """Return UNLOCKED or PROVISIONAL if all passed, NOT_YET if some failed and none has an error, otherwise ERROR.
 
     If all criteria passed, return PROVISIONAL if there is a reason for that, and otherwise UNLOCKED.
     """

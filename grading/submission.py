@@ -74,7 +74,7 @@ def list_answer_files(milestone: Milestone | None) -> list[Path]:
 def copy_submission(
     tree: Path, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, into: Path
 ) -> Submission:
-    """Copy the student's files that count into folders in ``into``, and record the missing and refused ones.
+    """Copy these modules' and the milestone's files into folders in ``into``; record the missing and refused ones.
 
     A file that may not be copied is refused, and the reason is recorded.
 
@@ -161,7 +161,7 @@ def _find_line_number(data: bytes, position: int) -> int:
 
 
 def _make_ignored_file_notes(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
-    """List the files next to the student's own files that appear to count but do not."""
+    """Make a note for each unexpected entry in the modules' code folders, saying that it is not used."""
     notes = []
     expected = {m.code for m in manifest.modules}
     for module in modules:

@@ -11,7 +11,7 @@ from tito.console import find_repository
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line, print any error, and return the exit code."""
     return run_and_get_exit_code(
         lambda: _dispatch_command(tuple(arguments)),
         interrupted="Interrupted. Your files and everything recorded so far are unchanged.",

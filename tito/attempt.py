@@ -108,7 +108,7 @@ def play_demo_in_terminal(root: Path, number: int, *, seed: int) -> int:
 
 
 def serve_demo_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
-    """Serve a demonstration's page, if it has one, until Ctrl+C; return 1 if student code failed, and 0 otherwise.
+    """Serve a demo's page until Ctrl+C; return 1 if student code failed, else 0. Raise UsageError if there is none.
 
     Raise UsageError if the milestone's demonstration has no page.
     """

@@ -68,15 +68,15 @@ def show_data_folders(as_json: JsonOption = False) -> int:
       tito data where
       tito data where --json
     """
-    from grading.data.files import VARIABLE, find_cache_folder, find_configured_data_folder
+    from grading.data.files import VARIABLE, find_configured_data_folder, get_cache_folder
 
     own = find_configured_data_folder()
     if as_json:
-        print_json({VARIABLE: own, "cache": find_cache_folder()})
+        print_json({VARIABLE: own, "cache": get_cache_folder()})
         return 0
     out = open_console()
     out.print(f"1. {VARIABLE}: {own or 'not set'}", soft_wrap=True)
-    out.print(f"2. downloads: {find_cache_folder()}", soft_wrap=True)
+    out.print(f"2. downloads: {get_cache_folder()}", soft_wrap=True)
     return 0
 
 

@@ -22,7 +22,7 @@ def format_performance_figures(result: Result | None) -> list[str]:
 
 
 def format_performance_figures_compactly(result: Result | None) -> list[str]:
-    """Format the performance figures. Those that are met in full, without a margin, share one line."""
+    """Format performance figures, but put those met in full, as at 100%, on one line that has only their titles."""
     full = [
         c
         for c in _list_performance_criteria(result)

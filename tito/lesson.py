@@ -94,7 +94,7 @@ def split_lesson_at_questions(lesson_markdown: str) -> list[LessonPart]:
 
 
 def replace_pictures_with_quotes(lesson_markdown: str) -> str:
-    """Replace each picture with a caption in the Markdown with a block quote of its path, alt text and caption."""
+    """Replace each captioned picture in the Markdown with a block quote of its path, alt text and caption."""
 
     def format_quoted_picture(found: re.Match[str]) -> str:
         """Return a quoted line with a picture's caption and alt text."""

@@ -25,7 +25,7 @@ class MergedText:
 
 
 def merge_student_and_course_text(student_text: str, old_course_text: str, new_course_text: str) -> MergedText:
-    """Merge the changes from ``old_course_text`` to ``student_text`` and to ``new_course_text`` with `git merge-file`.
+    """Merge the student's changes and the new release's to ``old_course_text``, marking conflicts as Git does.
 
     Two kinds of course changes must not conflict with every filled gap. The first are new hints: gaps are compared only
     by their tasks, and gaps that are still open then get the new release's hints. The second are new docstrings: they

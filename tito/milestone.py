@@ -91,7 +91,7 @@ def run_milestone_test(
         bool, typer.Option("--again", help="Ignore cached measurements and measure everything again.")
     ] = False,
 ) -> int:
-    """Measure a milestone: code quality, performance, reliability, understanding.
+    """Measure a milestone (code quality, performance, reliability, understanding) and record the attempt.
 
     You are asked the open questions first. A measurement is kept until something that it depends on changes.
 
@@ -118,7 +118,7 @@ def show_demo(
         bool, typer.Option("--no-browser", help="With --web: print the page's address instead of opening a browser.")
     ] = False,
 ) -> int:
-    """Watch your network at work.
+    """Play a milestone's demonstration, in which you watch your network at work.
 
     With --web, you draw a digit (2), see it train (3), drop in a photograph (4) or write with it (5).
 

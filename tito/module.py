@@ -67,7 +67,7 @@ def list_modules(as_json: JsonOption = False) -> int:
 
 @app.command("view")
 def view_lesson(name: ModuleName = None) -> int:
-    """Read a module's lesson.
+    """Show a module's lesson with its questions, or print its Markdown if the output is not a terminal.
 
     \b
     Examples:
@@ -96,7 +96,7 @@ def view_lesson(name: ModuleName = None) -> int:
 
 
 def record_module_start(root: Path, course: journey.CourseLike, module: str) -> progress.History:
-    """Record that a module was started, unless it is current or completed. Return the history before this record.
+    """Record a module's start, unless it was started last or is completed. Return the history before this record.
 
     A module that was started earlier and then abandoned becomes the current one again.
     """
@@ -215,7 +215,7 @@ def run_module_tests(name: ModuleName = None, task: TaskOption = None, seed: See
 
 @app.command("reset")
 def reset_module_files(name: ModuleName = None, task: TaskOption = None) -> int:
-    """Reset a module, or one of its tasks, to the released version. A copy of your code is kept next to it.
+    """Reset a module or one task to the release, and keep a copy. A completed module is then in progress again.
 
     \b
     Examples:

@@ -118,11 +118,11 @@ class Session:
         self._redraws = has_keys and out.is_terminal and not out.is_dumb_terminal
 
     def start(self) -> None:
-        """Begin looking for the open task, which is the task of the first failing test."""
+        """Start testing the module to find the open task, which is the task of the first failing test."""
         self._start_job(WatchJob(None))
 
     def handle_event(self, event: Event) -> bool:
-        """Handle one event; return False if the session should end."""
+        """React to a save, a key, the tests' progress or end, or a tick; return False if the session should end."""
         match event:
             case SaveEvent():
                 self._news.clear()

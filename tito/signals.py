@@ -16,7 +16,7 @@ STOP = 0
 
 @contextmanager
 def forward_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
-    """Call ``on_signal``, in a separate thread, with the number of each SIGINT, SIGTERM, SIGHUP and SIGCONT.
+    """During the block, call ``on_signal`` in a thread with the number of each SIGINT, SIGTERM, SIGHUP and SIGCONT.
 
     It does not matter which thread the kernel delivers the signal to. All but SIGCONT also raise KeyboardInterrupt in
     the main thread.

@@ -105,6 +105,6 @@ def _highlight_python(line: str) -> Text:
 
 
 def _color_diff_line(line: str) -> Text:
-    """Color a line of a diff."""
+    """Colour a line of a diff: red if removed, green if added, cyan if it gives line numbers."""
     styles = {"-": "red", "+": "green", "@": "cyan"}
     return Text(line, style=styles.get(line[:1], ""))

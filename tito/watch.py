@@ -148,7 +148,7 @@ def run_watch_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], 
 def _make_failure_collector(
     failed: set[str | None], is_enough: Callable[[TestOutcome], bool]
 ) -> Callable[[TestOutcome], bool]:
-    """Make a copy of ``is_enough`` that also adds each failed test's task to ``failed``.
+    """Wrap ``is_enough`` in a function that also adds each failed test's task to ``failed``.
 
     The tasks must be collected, because a result shows only one of the failures with the same cause.
     """

@@ -68,7 +68,7 @@ def run_check(check: Check, course: CourseTree, watch: ProgressWatch) -> list[Pr
 
 
 def main(names: Iterable[str], root: Path = ROOT) -> int:
-    """Run the named checks, or all. Return 0 if all pass, 1 if there is something to fix, 2 if a name is unknown."""
+    """Run the named checks, or all, and print the problems. Return 0 if none, 1 if any, 2 for an unknown name."""
     console, known = Console(highlight=False), {get_argument_name(check): check for check in CHECKS}
     for name in names:
         if name not in known:

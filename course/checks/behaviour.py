@@ -151,7 +151,7 @@ def _run_all_tests(course: CourseTree, texts: Mapping[Path, str], watch: Progres
 
 
 def _start_pool() -> ProcessPoolExecutor:
-    """Start one process per core: pytest runs in the calling process, and a hundred gaps would take minutes."""
+    """Return a pool with one spawned process per core, so that many test files can be run at the same time."""
     return ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))
 
 

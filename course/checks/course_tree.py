@@ -46,12 +46,12 @@ class CourseTree:
 
     @property
     def sources(self) -> dict[Path, str]:
-        """The text of every file with solutions, keyed by path."""
+        """The text of every file with solutions, markers included, keyed by its path relative to the root."""
         return {path: self.read_text(path) for path in list_student_files(self.manifest)}
 
     @cached_property
     def solutions(self) -> dict[Path, str]:
-        """The text of every such file as a student would hand it in: with solutions, without markers."""
+        """The text of every file with solutions, but without markers, keyed by its path relative to the root."""
         return {path: make_solution(source, self.manifest, path) for path, source in self.sources.items()}
 
     @property
@@ -99,7 +99,7 @@ class _CaseCollector:
             self.broken.append(report.longreprtext)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Record every case with its place, its tasks, and whether it has a docstring."""
+        """Record every test's file, line, name and tasks, and whether it has a docstring."""
         for item in session.items:
             function = item.function  # type: ignore[attr-defined]  # module tests are functions
             self.found.append(

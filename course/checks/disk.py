@@ -16,7 +16,7 @@ from grading.manifest import schema
 from grading.manifest.file_checks import find_missing_file_problems
 from grading.manifest.model import Module
 from grading.manifest.problems import Problem
-from grading.manifest.question_checks import check_questions
+from grading.manifest.question_checks import find_question_problems
 from grading.render.progress_watch import ProgressWatch
 from grading.render.text import format_count
 
@@ -29,7 +29,7 @@ def check_manifest_and_disk(course: CourseTree, watch: ProgressWatch) -> list[Pr
     watch.begin_phase("Comparing manifest and disk", None)
     problems = [
         *find_missing_file_problems(course.manifest, course.root),
-        *check_questions(course.manifest, course.root),
+        *find_question_problems(course.manifest, course.root),
     ]
     return problems + list(_find_unnamed_files(course))
 

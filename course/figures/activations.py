@@ -11,7 +11,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
 from course.figures.charts import Chart, Scale, draw_axes, draw_curve
-from grading.render.svg import draw_word
+from grading.render.svg import draw_text
 
 LAYERS, UNITS = 10, 64
 
@@ -37,14 +37,14 @@ def draw_activations() -> Figure:
         slopes = layer.backward(Tensor(grad)).numpy()[:, 0]
         high = Chart(left, top, 118, 84, Scale(-4, 4), Scale(-1.2, 2.2))
         low = Chart(left, top + 98, 118, 58, Scale(-4, 4), Scale(-0.2, 1.2))
-        shapes.append(draw_word(left, top - 12, name, css_class="bold"))
+        shapes.append(draw_text(left, top - 12, name, css_class="bold"))
         shapes += draw_axes(high, [], [(-1.0, "-1"), (0.0, "0"), (1.0, "1"), (2.0, "2")])
         shapes += draw_axes(low, [(-4, "-4"), (0, "0"), (4, "4")], [(0.0, "0"), (1.0, "1")])
         shapes.append(draw_line(high.map_x(0), high.top, high.map_x(0), low.top + low.height, "grid"))
         shapes.append(draw_curve(high, x, values, "line-a"))
         shapes.append(draw_curve(low, x, slopes, "line-b"))
-    shapes.append(draw_word(34, 470, "function", css_class="bold word-a"))
-    shapes.append(draw_word(110, 470, "slope", css_class="bold word-b"))
+    shapes.append(draw_text(34, 470, "function", css_class="bold word-a"))
+    shapes.append(draw_text(110, 470, "slope", css_class="bold word-b"))
     return Figure("Six activations with their slopes", 484, shapes)
 
 
@@ -54,7 +54,7 @@ def draw_vanishing_gradients() -> Figure:
     x = [(k, f"{k}") for k in range(LAYERS, -1, -2)]
     y = [(10.0**k, f"1e{k}" if k else "1") for k in range(-8, 2, 2)]
     shapes = draw_axes(chart, x, y, x_label="layers left on the way back")
-    shapes.append(draw_word(14, 24, "size of the gradient, which is 1 where it starts"))
+    shapes.append(draw_text(14, 24, "size of the gradient, which is 1 where it starts"))
     for name, activation, init, kind in (("ReLU", ReLU, he_normal, "a"), ("sigmoid", Sigmoid, xavier_uniform, "b")):
         sizes = _measure_layer_gradients(activation, init)
         shapes.append(draw_curve(chart, range(LAYERS, -1, -1), sizes, f"line-{kind}"))
@@ -62,9 +62,9 @@ def draw_vanishing_gradients() -> Figure:
             shapes.append(draw_dot(chart.map_x(layer), chart.map_y(size), f"fill-{kind}", 3))
         middle = chart.map_x(4), chart.map_y(sizes[LAYERS - 4])
         anchor, shift = ("start", -14) if kind == "a" else ("end", 22)
-        shapes.append(draw_word(middle[0], middle[1] + shift, name, anchor, css_class=f"bold word-{kind}"))
+        shapes.append(draw_text(middle[0], middle[1] + shift, name, anchor, css_class=f"bold word-{kind}"))
         shapes.append(
-            draw_word(
+            draw_text(
                 chart.map_x(0),
                 chart.map_y(sizes[-1]) + (18 if kind == "b" else -10),
                 f"{sizes[-1]:.2g}".replace("e-0", "e-"),

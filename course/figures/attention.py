@@ -9,7 +9,7 @@ from tinytorch.tensor import Tensor, apply
 
 from course.figures.canvas import WIDTH, Figure, draw_dot
 from course.figures.charts import Chart, Scale, draw_axes, draw_curve, draw_signed_heatmap
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 
 TOKENS = 12
 
@@ -22,9 +22,9 @@ def draw_attention_masks() -> Figure:
         _, weights = scaled_dot_product_attention(queries, keys, keys, mask)
         shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
     shapes.append(
-        draw_word(40, 282, "one row per query, one column per key; full colour is a weight of 1", css_class="small")
+        draw_text(40, 282, "one row per query, one column per key; full colour is a weight of 1", css_class="small")
     )
-    shapes.append(draw_word(26, 158, "queries", "middle", -90, css_class="small"))
+    shapes.append(draw_text(26, 158, "queries", "middle", -90, css_class="small"))
     return Figure("Attention weights without a mask and with the causal mask", 298, shapes)
 
 
@@ -39,37 +39,37 @@ def draw_score_scaling() -> Figure:
             found[which].append(apply(softmax, scores, axis=-1).max(axis=-1).mean().item())
     y = [(k / 4, f"{k / 4:g}") for k in range(5)]
     shapes = draw_axes(chart, [(d, f"{d}") for d in sizes], y, x_label="number of features d")
-    shapes.append(draw_word(14, 24, "largest of ten weights, mean of 1,000 queries"))
+    shapes.append(draw_text(14, 24, "largest of ten weights, mean of 1,000 queries"))
     for values, name, kind in zip(found, ("not divided", "divided by √d"), "ba", strict=True):
         shapes.append(draw_curve(chart, sizes, values, f"line-{kind}"))
         shapes += [
             draw_dot(chart.map_x(d), chart.map_y(v), f"fill-{kind}", 3) for d, v in zip(sizes, values, strict=True)
         ]
         shapes.append(
-            draw_word(chart.map_x(256), chart.map_y(values[3]) + 22, name, "middle", css_class=f"bold word-{kind}")
+            draw_text(chart.map_x(256), chart.map_y(values[3]) + 22, name, "middle", css_class=f"bold word-{kind}")
         )
     at = chart.map_y(0.1)
-    shapes.append(draw_word(chart.left + 4, at - 4, "0.1: all weights equal", css_class="small"))
+    shapes.append(draw_text(chart.left + 4, at - 4, "0.1: all weights equal", css_class="small"))
     shapes.append(draw_curve(chart, [4, 1024], [0.1, 0.1], "axis dash"))
     return Figure("Largest attention weight against d, with and without the division by √d", 282, shapes)
 
 
 def draw_sinusoidal_positions() -> Figure:
-    """Draw positions as rows of waves, and the dot product of every pair of positions."""
+    """Draw sinusoidal positions as the rows of a heatmap, and the dot product of every pair of positions."""
     positions = sinusoidal_positions(48, 32).astype(np.float64)
     products = positions @ positions.T
     shapes = [
-        draw_word(40, 24, "48 positions, 32 columns", css_class="bold"),
-        draw_word(276, 24, "dot products", css_class="bold"),
+        draw_text(40, 24, "48 positions, 32 columns", css_class="bold"),
+        draw_text(276, 24, "dot products", css_class="bold"),
     ]
     shapes.append(draw_signed_heatmap(positions, 40, 36, 6, 1.0, pixel_height=4))
     shapes.append(draw_box(40, 36, 192, 192, 'fill="none" class="axis"'))
     shapes.append(draw_signed_heatmap(products, 276, 36, 4, products.max()))
     shapes.append(draw_box(276, 36, 192, 192, 'fill="none" class="axis"'))
-    shapes.append(draw_word(32, 132, "position", "middle", -90, css_class="small"))
-    shapes.append(draw_word(136, 246, "fast waves     …     slow waves", "middle", css_class="small"))
-    shapes.append(draw_word(372, 246, "each position with each", "middle", css_class="small"))
-    shapes.append(draw_word(40, 268, "blue is above 0, orange below", css_class="small"))
+    shapes.append(draw_text(32, 132, "position", "middle", -90, css_class="small"))
+    shapes.append(draw_text(136, 246, "fast waves     …     slow waves", "middle", css_class="small"))
+    shapes.append(draw_text(372, 246, "each position with each", "middle", css_class="small"))
+    shapes.append(draw_text(40, 268, "blue is above 0, orange below", css_class="small"))
     return Figure("Sinusoidal positions and their dot products", 282, shapes)
 
 
@@ -81,17 +81,17 @@ def draw_attention_by_position() -> Figure:
     for place, (name, key) in enumerate((("query = key", positions), ("separate key projection", keys))):
         _, weights = scaled_dot_product_attention(Tensor(positions), Tensor(key), Tensor(positions), mask)
         shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
-    shapes.append(draw_word(26, 158, "queries", "middle", -90, css_class="small"))
+    shapes.append(draw_text(26, 158, "queries", "middle", -90, css_class="small"))
     shapes.append(
-        draw_word(40, 282, "left: each token attends to itself; right: to the one before it", css_class="small")
+        draw_text(40, 282, "left: each token attends to itself; right: to the one before it", css_class="small")
     )
     return Figure("Attention weights with one projection for queries and keys, and with two", 298, shapes)
 
 
 def _draw_weights(weights: np.ndarray, left: float, top: float, cell_size: float, name: str) -> list[str]:
-    """Draw a square of weights under its name and the axis of the keys."""
+    """Draw a square heatmap of attention weights, with a title above it and `keys` over its columns."""
     side = cell_size * len(weights)
-    shapes = [draw_word(left, top - 30, name, css_class="bold"), draw_word(left, top - 8, "keys", css_class="small")]
+    shapes = [draw_text(left, top - 30, name, css_class="bold"), draw_text(left, top - 8, "keys", css_class="small")]
     shapes.append(draw_signed_heatmap(weights, left, top, cell_size, 1.0))
     return [*shapes, draw_box(left, top, side, side, 'fill="none" class="axis"')]
 

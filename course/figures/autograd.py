@@ -12,7 +12,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_arrow, draw_dot
 from course.figures.charts import Chart, Scale, draw_axes, draw_curve
-from grading.render.svg import draw_word
+from grading.render.svg import draw_text
 
 
 def draw_computation_graph() -> Figure:
@@ -37,12 +37,12 @@ def draw_computation_graph() -> Figure:
     for name, (x, y, value, grad) in nodes.items():
         shapes.append(draw_dot(x, y, "fill-paper", 31))
         shapes.append(f'<circle class="axis" fill="none" cx="{x}" cy="{y}" r="30"/>')
-        shapes.append(draw_word(x, y - 8, name, "middle", css_class="small bold"))
-        shapes.append(draw_word(x, y + 14, f"{value.item():g}", "middle", css_class="bold word-a"))
-        shapes.append(draw_word(x, y + 50, f"{grad.item():g}", "middle", css_class="bold word-b"))
-    shapes.append(draw_word(190, 202, "values, from left to right", css_class="bold word-a"))
-    shapes.append(draw_word(190, 224, "gradients, from right to left", css_class="bold word-b"))
-    shapes.append(draw_word(190, 246, "b has two arrows: 18 · 1 + 18 · 2 = 54", css_class="small"))
+        shapes.append(draw_text(x, y - 8, name, "middle", css_class="small bold"))
+        shapes.append(draw_text(x, y + 14, f"{value.item():g}", "middle", css_class="bold word-a"))
+        shapes.append(draw_text(x, y + 50, f"{grad.item():g}", "middle", css_class="bold word-b"))
+    shapes.append(draw_text(190, 202, "values, from left to right", css_class="bold word-a"))
+    shapes.append(draw_text(190, 224, "gradients, from right to left", css_class="bold word-b"))
+    shapes.append(draw_text(190, 246, "b has two arrows: 18 · 1 + 18 · 2 = 54", css_class="small"))
     return Figure("The graph of (a times b plus b) squared with values and gradients", 268, shapes)
 
 
@@ -77,7 +77,7 @@ def draw_tape_memory() -> Figure:
     most = float(np.ceil(held.max() * 2) / 2)
     chart = Chart(46, 60, WIDTH - 66, 170, Scale(0, 2 * steps), Scale(0, max(most, 1.5)))
     shapes = draw_axes(chart, [], [(v, f"{v:g}") for v in np.arange(0, chart.y.high + 0.1, 0.5)])
-    shapes.append(draw_word(14, 24, "MiB of outputs that are needed later", css_class="bold"))
+    shapes.append(draw_text(14, 24, "MiB of outputs that are needed later", css_class="bold"))
     x, y = [0.0], [0.0]
     for step in range(steps):
         x += [step, step + 1]
@@ -87,12 +87,12 @@ def draw_tape_memory() -> Figure:
         y += [held[steps - step], held[steps - step - 1]]
     shapes.append(draw_curve(chart, x, y, "line-a"))
     shapes.append(draw_curve(chart, [0, 2 * steps], [weights, weights], "line-b dash"))
-    shapes.append(draw_word(chart.map_x(0) + 6, chart.map_y(weights) - 6, "all parameters", css_class="small word-b"))
+    shapes.append(draw_text(chart.map_x(0) + 6, chart.map_y(weights) - 6, "all parameters", css_class="small word-b"))
     middle = chart.map_x(steps)
     shapes.append(
-        draw_word((chart.left + middle) / 2, 250, "forward: every op adds its output", "middle", css_class="small")
+        draw_text((chart.left + middle) / 2, 250, "forward: every op adds its output", "middle", css_class="small")
     )
-    shapes.append(draw_word((middle + WIDTH - 20) / 2, 250, "backward: used, then freed", "middle", css_class="small"))
+    shapes.append(draw_text((middle + WIDTH - 20) / 2, 250, "backward: used, then freed", "middle", css_class="small"))
     return Figure("Memory for outputs during the forward and the backward pass", 266, shapes)
 
 

@@ -16,7 +16,7 @@ from tinytorch.tensor import Tensor
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
 from course.figures.charts import Chart, Scale, draw_axes, draw_curve
 from course.figures.records import read_record, write_record
-from grading.render.svg import draw_word
+from grading.render.svg import draw_text
 
 ROWS = 10
 CODE = ("06_spatial/tinytorch/spatial.py", "14_benchmarking/tinytorch/benchmarking.py")
@@ -39,13 +39,13 @@ def draw_timing_orders() -> Figure:
             ends = [min(max(float(result[key]), 0.85), 1.25) for key in ("low", "high")]
             shapes.append(draw_line(chart.map_x(ends[0]), y, chart.map_x(ends[1]), y, f"line-{kind}"))
             shapes.append(draw_dot(chart.map_x(min(float(result["ratio"]), 1.25)), y, f"fill-{kind}", 3.5))
-        shapes.append(draw_word(chart.left, 24, name, css_class="bold"))
-        shapes.append(draw_word(chart.left, 44, f"{wrong} of {ROWS} say that they differ", css_class="small"))
+        shapes.append(draw_text(chart.left, 24, name, css_class="bold"))
+        shapes.append(draw_text(chart.left, 44, f"{wrong} of {ROWS} say that they differ", css_class="small"))
     return Figure("Ten comparisons of equal functions on a machine that slows down", 304, shapes)
 
 
 def _simulate_timing_equal_functions(rng: np.random.Generator, *, in_turns: bool) -> np.ndarray:
-    """Time 20 blocks of two equal functions on a simulated machine that becomes 0.1% slower with each call."""
+    """Return the times of 20 blocks (rows) of two equal functions on a simulated machine that becomes slower."""
     now, calls = 0.0, 0
 
     def simulate_slowing_call() -> None:
@@ -74,11 +74,11 @@ def draw_roofline() -> Figure:
     x = [(v, f"{v:g}") for v in (0.1, 1, 10, 100)]
     y = [(v, f"{v:g}") for v in (1, 10, 100)]
     shapes = draw_axes(chart, x, y, x_label="operations per byte moved")
-    shapes.append(draw_word(14, 24, "billions of operations a second", css_class="bold"))
+    shapes.append(draw_text(14, 24, "billions of operations a second", css_class="bold"))
     corner = peak / bandwidth
     roof = [(0.04, 0.04 * bandwidth), (corner, peak), (100, peak)]
     shapes.append(draw_curve(chart, [a for a, _ in roof], [b for _, b in roof], "line-ink"))
-    shapes.append(draw_word(chart.map_x(100), chart.map_y(peak) - 8, f"peak {peak:.0f}", "end", css_class="small"))
+    shapes.append(draw_text(chart.map_x(100), chart.map_y(peak) - 8, f"peak {peak:.0f}", "end", css_class="small"))
     whole = sum(values["seconds"] for values in record["ops"].values())
     for name, values in record["ops"].items():
         if values["seconds"] < 0.005 * whole:
@@ -91,7 +91,7 @@ def draw_roofline() -> Figure:
             -4 if name in ("conv2d backward", "batch_norm") else 14 if name in ("conv2d", "batch_norm backward") else 4
         )
         shapes.append(
-            draw_word(
+            draw_text(
                 at[0] + (-8 if left else 8), at[1] + drop, name, "end" if left else "start", css_class="small halo"
             )
         )

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from course.figures.canvas import draw_line, draw_path, draw_pixels
-from grading.render.svg import draw_box, draw_word, find_round_step
+from grading.render.svg import draw_box, draw_text, find_round_step
 
 Numbers = Sequence[float] | np.ndarray
 SHADE_COUNT = 16
@@ -71,18 +71,18 @@ def draw_axes(
         at = chart.map_y(value)
         if grid:
             shapes.append(draw_line(chart.left, at, right, at, "grid"))
-        shapes.append(draw_word(chart.left - 6, at + 4, text, "end", css_class="small"))
-    shapes += [draw_word(chart.map_x(value), bottom + 16, text, "middle", css_class="small") for value, text in x]
+        shapes.append(draw_text(chart.left - 6, at + 4, text, "end", css_class="small"))
+    shapes += [draw_text(chart.map_x(value), bottom + 16, text, "middle", css_class="small") for value, text in x]
     shapes += [draw_line(chart.left, bottom, right, bottom), draw_line(chart.left, chart.top, chart.left, bottom)]
     if x_label:
-        shapes.append(draw_word(right, bottom + 32, x_label, "end", css_class="small"))
+        shapes.append(draw_text(right, bottom + 32, x_label, "end", css_class="small"))
     if y_label:
-        shapes.append(draw_word(chart.left - 6, chart.top - 10, y_label, css_class="small"))
+        shapes.append(draw_text(chart.left - 6, chart.top - 10, y_label, css_class="small"))
     return shapes
 
 
 def make_ticks(low: float, high: float, number_format: str = "{:g}") -> list[tuple[float, str]]:
-    """Make ticks at round values between two ends."""
+    """Make ticks (value, label) at round values between two ends, including an end that is round."""
     step = find_round_step(high - low)
     first = math.ceil(low / step - 1e-9)
     return [(step * i, number_format.format(step * i)) for i in range(first, math.floor(high / step + 1e-9) + 1)]
@@ -171,7 +171,7 @@ def draw_table(
         left, top = x + cell_width * column, y + cell_height * row
         shapes.append(draw_box(left, top, cell_width, cell_height, attributes))
         shapes.append(
-            draw_word(
+            draw_text(
                 left + cell_width / 2,
                 top + cell_height / 2 + 5,
                 number_format.format(value),

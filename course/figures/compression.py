@@ -9,7 +9,7 @@ from tinytorch.spatial import Conv2d, Flatten
 
 from course.figures.canvas import WIDTH, Figure
 from course.figures.charts import Chart, Scale, draw_axes, draw_curve, draw_signed_heatmap
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 
 
 def draw_rounding_errors() -> Figure:
@@ -21,10 +21,10 @@ def draw_rounding_errors() -> Figure:
     low = Chart(52, 278, WIDTH - 72, 80, Scale(-1.1, 1.1), Scale(-0.15, 0.15))
     ticks = [(v / 5, f"{v / 5:g}") for v in range(-5, 6)]
     shapes = draw_axes(high, ticks[::2], ticks[::2])
-    shapes.append(draw_word(14, 24, "dequantize(quantize(x, 0.2), 0.2)", css_class="bold"))
+    shapes.append(draw_text(14, 24, "dequantize(quantize(x, 0.2), 0.2)", css_class="bold"))
     shapes.append(draw_curve(high, [-1.1, 1.1], [-1.1, 1.1], "axis dash"))
     shapes.append(draw_curve(high, x, back, "line-a"))
-    shapes.append(draw_word(14, 266, "error: at most half a step", css_class="bold"))
+    shapes.append(draw_text(14, 266, "error: at most half a step", css_class="bold"))
     shapes += draw_axes(low, ticks[::2], [(-0.1, "-0.1"), (0.0, "0"), (0.1, "0.1")], x_label="x")
     jumps = np.flatnonzero(np.diff(back)) + 1
     for part in np.split(np.arange(len(x)), jumps):
@@ -49,7 +49,7 @@ def draw_pruned_weights() -> Figure:
         ("half of them 0, still 2,304 bytes", masked),
         ("4 channels removed, 1,728 bytes", small),
     ):
-        shapes.append(draw_word(14, top - 10, f"{name}", css_class="bold"))
+        shapes.append(draw_text(14, top - 10, f"{name}", css_class="bold"))
         shapes.append(draw_signed_heatmap(values, 14, top, 12.4, most, pixel_height=7))
         shapes.append(draw_box(14, top, 446.4, 7 * len(values), 'fill="none" class="axis"'))
         top += 7 * len(values) + 38

@@ -11,7 +11,7 @@ from tinytorch.dataloader import Compose, RandomCrop, RandomHorizontalFlip, pref
 from course.figures.canvas import WIDTH, Figure, draw_pixels
 from course.figures.charts import Chart, Scale, draw_axes
 from course.figures.records import read_record, round_values, write_record
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 
 SIZE = 24
 BLACK, SKY, SEA, HULL, SAIL, SUN = range(6)
@@ -24,8 +24,8 @@ def draw_augmented_boats() -> Figure:
     transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
     versions = transform(np.repeat(boat[None, None], 16, axis=0), rng)[:, 0]
     looks = [f'stroke="{colour}"' for colour in COLOURS]
-    shapes = [draw_word(14, 24, "as stored", css_class="bold"), draw_pixels(boat, 14, 36, 3.5, looks)]
-    shapes.append(draw_word(122, 24, "as sixteen epochs see it", css_class="bold"))
+    shapes = [draw_text(14, 24, "as stored", css_class="bold"), draw_pixels(boat, 14, 36, 3.5, looks)]
+    shapes.append(draw_text(122, 24, "as sixteen epochs see it", css_class="bold"))
     for place, version in enumerate(versions):
         shapes.append(draw_pixels(version, 122 + 86 * (place % 4), 36 + 86 * (place // 4), 3.3, looks))
     return Figure("One image of a boat, and sixteen augmented versions of it", 392, shapes)
@@ -56,10 +56,10 @@ def draw_loading_pipeline() -> Figure:
         top = 34 + 92 * row
         chart = Chart(62, top, WIDTH - 82, 56, Scale(0, last), Scale(0, 2))
         end = max(end for _, _, end in record[name])
-        shapes.append(draw_word(62, top - 10, title, css_class="bold"))
-        shapes.append(draw_word(WIDTH - 20, top - 10, f"{end:.0f} ms", "end", css_class="small"))
+        shapes.append(draw_text(62, top - 10, title, css_class="bold"))
+        shapes.append(draw_text(WIDTH - 20, top - 10, f"{end:.0f} ms", "end", css_class="small"))
         for lane, (what, kind) in enumerate((("load", "b"), ("train", "a"))):
-            shapes.append(draw_word(54, top + 20 + 28 * lane, what, "end", css_class="small"))
+            shapes.append(draw_text(54, top + 20 + 28 * lane, what, "end", css_class="small"))
             for _, start, stop in (part for part in record[name] if part[0] == what):
                 x, wide = chart.map_x(start), chart.map_x(stop) - chart.map_x(start)
                 shapes.append(draw_box(x, top + 4 + 28 * lane, max(wide - 1.5, 1), 22, f'class="fill-{kind}"'))

@@ -11,7 +11,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import Figure, draw_dot, draw_pixels
 from course.figures.charts import Chart, Scale, draw_axes, draw_bars
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 
 PIXELS = 54
 
@@ -24,20 +24,20 @@ def draw_layer_outputs() -> Figure:
         "He": he_normal,
     }
     edges = np.linspace(-5, 5, 41)
-    shapes = [draw_word(98 + 128 * k, 24, f"layer {n}", css_class="bold") for k, n in enumerate((1, 3, 10))]
+    shapes = [draw_text(98 + 128 * k, 24, f"layer {n}", css_class="bold") for k, n in enumerate((1, 3, 10))]
     for row, (name, init) in enumerate(starts.items()):
         network = _convert_to_float64(MLP([256] * 11, ReLU, init, rng=np.random.default_rng(0)))
         network(Tensor(np.random.default_rng(1).normal(size=(40, 256))))
         top = 50 + 112 * row
-        shapes.append(draw_word(14, top + 34, name.split()[0], css_class="bold"))
-        shapes.append(draw_word(14, top + 52, "".join(name.split()[1:]), css_class="bold"))
+        shapes.append(draw_text(14, top + 34, name.split()[0], css_class="bold"))
+        shapes.append(draw_text(14, top + 52, "".join(name.split()[1:]), css_class="bold"))
         for column, place in enumerate((0, 4, 18)):
             values = network[place].output.numpy().ravel()
             shares = np.histogram(values, edges)[0] / len(values)
             chart = Chart(98 + 128 * column, top, 114, 66, Scale(-5, 5), Scale(0, 0.25))
             shapes += draw_axes(chart, [(-5, "-5"), (0, "0"), (5, "5")], [], grid=False)
             shapes.append(draw_bars(chart, edges[:-1], edges[1:], shares, f'class="fill-{"bea"[row]}"'))
-            shapes.append(draw_word(chart.left + 114, top - 4, f"σ = {values.std():.2g}", "end", css_class="small"))
+            shapes.append(draw_text(chart.left + 114, top - 4, f"σ = {values.std():.2g}", "end", css_class="small"))
     return Figure("Outputs of layers 1, 3 and 10 for three kinds of initial weights", 380, shapes)
 
 
@@ -56,8 +56,8 @@ def draw_spiral_predictions() -> Figure:
         classes = network(Tensor(plane)).numpy().argmax(axis=1).reshape(PIXELS, PIXELS)
         looks = [f'class="pixel-{kind}" stroke-opacity="0.28"' for kind in "abc"]
         right = accuracy(network(inputs), targets)
-        shapes.append(draw_word(chart.left, 28, f"batches of {batch}", css_class="bold"))
-        shapes.append(draw_word(chart.left, 50, f"{10 * 600 // batch} steps: {right:.0%} right", css_class="small"))
+        shapes.append(draw_text(chart.left, 28, f"batches of {batch}", css_class="bold"))
+        shapes.append(draw_text(chart.left, 50, f"{10 * 600 // batch} steps: {right:.0%} right", css_class="small"))
         shapes.append(draw_pixels(classes, chart.left, chart.top, 212 / PIXELS, looks))
         for (x, y), kind in zip(inputs.numpy()[:200], targets.numpy(), strict=False):
             shapes.append(draw_dot(chart.map_x(x), chart.map_y(y), f"fill-{'abc'[kind]}", 2))

@@ -18,7 +18,7 @@ from tinytorch.tensor import Tensor
 from course.figures.canvas import WIDTH, Figure
 from course.figures.recipes import load_recipe
 from course.figures.records import read_record, round_values, write_record
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 
 PARTS = {
     "convolution": ("conv2d", "blocked_conv2d"),
@@ -34,20 +34,20 @@ def draw_step_times() -> Figure:
     shapes, wide = [], WIDTH - 2 * 14
     for row, (name, times) in enumerate(record.items()):
         top, left = 38 + 84 * row, 14.0
-        shapes.append(draw_word(14, top - 10, name, css_class="bold"))
-        shapes.append(draw_word(WIDTH - 14, top - 10, f"{times['whole'] / whole:.0%}", "end", css_class="bold"))
+        shapes.append(draw_text(14, top - 10, name, css_class="bold"))
+        shapes.append(draw_text(WIDTH - 14, top - 10, f"{times['whole'] / whole:.0%}", "end", css_class="bold"))
         rest = times["whole"] - sum(times[part] for part in PARTS)
         for part, kind in zip((*PARTS, "rest"), "abcd", strict=True):
             share = wide * times.get(part, rest) / whole
             shapes.append(draw_box(left, top, share - 1, 34, f'class="fill-{kind}"'))
             if share > 34:
                 text = f"{times.get(part, rest) / whole:.0%}"
-                shapes.append(draw_word(left + share / 2, top + 22, text, "middle", css_class="bold word-paper"))
+                shapes.append(draw_text(left + share / 2, top + 22, text, "middle", css_class="bold word-paper"))
             left += share
     for place, (part, kind) in enumerate(zip((*PARTS, "everything else"), "abcd", strict=True)):
         x, y = 14 + 232 * (place % 2), 216 + 22 * (place // 2)
         shapes.append(draw_box(x, y - 10, 12, 12, f'class="fill-{kind}"'))
-        shapes.append(draw_word(x + 18, y, part, css_class="small"))
+        shapes.append(draw_text(x + 18, y, part, css_class="small"))
     return Figure("Times of the parts of a training step in module 06 and module 13", 256, shapes)
 
 
@@ -59,9 +59,9 @@ def draw_gradient_blocks() -> Figure:
     shapes = []
     for place, (name, group, kind) in enumerate((("first 0, 2, 4", first, "a"), ("then 1, 3, 5", rest, "b"))):
         left = 60 + 214 * place
-        shapes.append(draw_word(left, 24, name, css_class="bold"))
-        shapes.append(draw_word(left, 46, "output", css_class="small"))
-        shapes.append(draw_word(left + 86, 46, "image, padded", css_class="small"))
+        shapes.append(draw_text(left, 24, name, css_class="bold"))
+        shapes.append(draw_text(left, 46, "output", css_class="small"))
+        shapes.append(draw_text(left + 86, 46, "image, padded", css_class="small"))
         for row in range(rows + kernel - 1):
             y = 56 + size * row
             shapes.append(draw_box(left + 86, y, 84, size, 'fill="none" class="grid"'))
@@ -74,7 +74,7 @@ def draw_gradient_blocks() -> Figure:
             look = f'class="fill-{kind}" fill-opacity="0.75"'
             shapes.append(draw_box(left, out + 1, 60, height - 2, look))
             shapes.append(draw_box(left + 86, 57 + size * block.start, 84, read - 2, look))
-    shapes.append(draw_word(14, 316, "within a group no two blocks share an image row", css_class="small"))
+    shapes.append(draw_text(14, 316, "within a group no two blocks share an image row", css_class="small"))
     return Figure("Even blocks, and then odd ones, add to rows that do not overlap", 332, shapes)
 
 
@@ -82,7 +82,7 @@ def draw_whitening_directions() -> Figure:
     """Draw the recorded principal directions of 3×3 patches of photographs, strongest first, with their variances."""
     record = read_record("whitening")
     vectors, strengths = np.array(record["vectors"]), np.array(record["strengths"])
-    shapes = [draw_word(14, 24, "27 directions, strongest first, with their variances", css_class="bold")]
+    shapes = [draw_text(14, 24, "27 directions, strongest first, with their variances", css_class="bold")]
     for place, (vector, strength) in enumerate(zip(vectors, strengths, strict=True)):
         x, y = 14 + 51 * (place % 9), 40 + 68 * (place // 9)
         shades = np.clip(np.rint(128 + 127 * vector / np.abs(vector).max()), 0, 255).astype(int).reshape(3, 3, 3)
@@ -90,7 +90,7 @@ def draw_whitening_directions() -> Figure:
             red, green, blue = shades[:, row, column].tolist()
             look = f'fill="#{red:02x}{green:02x}{blue:02x}"'
             shapes.append(draw_box(x + 14 * column, y + 14 * row, 14, 14, look))
-        shapes.append(draw_word(x + 21, y + 56, _format_strength(strength), "middle", css_class="small"))
+        shapes.append(draw_text(x + 21, y + 56, _format_strength(strength), "middle", css_class="small"))
     return Figure("Directions of 3 by 3 patches of photographs with their variances", 246, shapes)
 
 

@@ -9,7 +9,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import Figure, draw_dot, draw_line, draw_pixels
 from course.figures.charts import Chart, Scale, draw_axes, draw_curve, make_ticks
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 
 CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64)
 LABELS = np.array([[0], [1], [1], [0]], np.float64)
@@ -31,7 +31,7 @@ def draw_xor_training() -> Figure:
             loss = criterion(network(Tensor(CORNERS)), Tensor(LABELS)).item()
             shapes += _draw_plane(network, 24 + 226 * (at % 2), 38 + 240 * (at // 2), f"step {step:,}: loss {loss:.3f}")
         gradient_descent_step(network, criterion, Tensor(CORNERS), Tensor(LABELS), lr=1.0)
-    shapes.append(draw_word(24, 506, "blue: the network answers 1; orange: it answers 0", css_class="small"))
+    shapes.append(draw_text(24, 506, "blue: the network answers 1; orange: it answers 0", css_class="small"))
     return Figure("A network learning XOR at steps 0, 100, 300 and 1,000", 520, shapes)
 
 
@@ -47,7 +47,7 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
         f'class="pixel-{"ab"[level < LEVELS / 2]}" stroke-opacity="{strength:.2f}"'
         for level, strength in enumerate(strengths)
     ]
-    shapes = [draw_word(left, top - 10, title), draw_pixels(levels, left, top, 200 / PIXELS, looks)]
+    shapes = [draw_text(left, top - 10, title), draw_pixels(levels, left, top, 200 / PIXELS, looks)]
     for (w1, w2), bias in zip(network[0].weight.numpy(), network[0].bias.numpy(), strict=True):
         ends = _find_line_ends_in_square(w1, w2, bias)
         if len(ends) == 2:
@@ -59,7 +59,7 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
         shapes.append(draw_dot(*at, "fill-ink", 8))
         shapes.append(draw_dot(*at, "fill-paper", 7) if label == 0 else "")
         kind = "small bold" + (" word-paper" if label else " word-ink")
-        shapes.append(draw_word(at[0], at[1] + 4, f"{label:g}", "middle", css_class=kind))
+        shapes.append(draw_text(at[0], at[1] + 4, f"{label:g}", "middle", css_class=kind))
     shapes.append(draw_box(left, top, 200, 200, 'fill="none" class="axis"'))
     return [shape for shape in shapes if shape]
 
@@ -90,8 +90,8 @@ def draw_learning_rate_effects() -> Figure:
             losses.append(gradient_descent_step(line, MSELoss(), inputs, targets, lr))
         w = np.linspace(*ends, 60)
         shapes += draw_axes(chart, make_ticks(*ends), make_ticks(0, most), x_label="w")
-        shapes.append(draw_word(chart.left - 26, 24, f"lr = {lr}", css_class="bold"))
-        shapes.append(draw_word(chart.left + 112, 24, said, "end", css_class="word-b"))
+        shapes.append(draw_text(chart.left - 26, 24, f"lr = {lr}", css_class="bold"))
+        shapes.append(draw_text(chart.left + 112, 24, said, "end", css_class="word-b"))
         shapes.append(draw_curve(chart, w, 14 / 3 * (w - 2) ** 2, "axis"))
         shapes.append(draw_curve(chart, places, losses, "line-b"))
         shapes += [

@@ -7,7 +7,7 @@ from tinytorch.mlops import ks_test
 
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
 from course.figures.charts import Chart, Scale, draw_axes, draw_curve
-from grading.render.svg import draw_word
+from grading.render.svg import draw_text
 
 DAYS, FEATURES, VALUES = 100, 20, 200
 
@@ -21,7 +21,7 @@ def draw_sample_distance() -> Figure:
     shapes = draw_axes(
         chart, [(k, f"{k}") for k in range(-3, 5)], [(k / 4, f"{k / 4:g}") for k in range(5)], x_label="x"
     )
-    shapes.append(draw_word(14, 24, "share of values ≤ x", css_class="bold"))
+    shapes.append(draw_text(14, 24, "share of values ≤ x", css_class="bold"))
     for sample, kind in ((reference, "a"), (current, "b")):
         x, y = [-3.0], [0.0]
         for count, value in enumerate(np.sort(np.clip(sample, -3, 4))):
@@ -34,10 +34,10 @@ def draw_sample_distance() -> Figure:
     low, high = sorted(float(share[at]) for share in shares)
     across = chart.map_x(places[at])
     shapes.append(draw_line(across, chart.map_y(low), across, chart.map_y(high), "line-c"))
-    shapes.append(draw_word(across + 8, chart.map_y(low) + 5, f"D = {distance:.3f}", css_class="bold word-c"))
-    shapes.append(draw_word(chart.map_x(-2.8), chart.map_y(0.8), "last month", css_class="bold word-a"))
-    shapes.append(draw_word(chart.map_x(2.2), chart.map_y(0.55), "today", css_class="bold word-b"))
-    shapes.append(draw_word(WIDTH - 20, 24, f"p = {p:.2g}", "end", css_class="bold word-c"))
+    shapes.append(draw_text(across + 8, chart.map_y(low) + 5, f"D = {distance:.3f}", css_class="bold word-c"))
+    shapes.append(draw_text(chart.map_x(-2.8), chart.map_y(0.8), "last month", css_class="bold word-a"))
+    shapes.append(draw_text(chart.map_x(2.2), chart.map_y(0.55), "today", css_class="bold word-b"))
+    shapes.append(draw_text(WIDTH - 20, 24, f"p = {p:.2g}", "end", css_class="bold word-c"))
     return Figure("Shares of values below x for two samples, with their largest distance", 300, shapes)
 
 
@@ -51,7 +51,7 @@ def draw_false_alarms() -> Figure:
     chart = Chart(62, 44, WIDTH - 82, 220, Scale(0, DAYS), Scale(3e-4, 1, log=True))
     y = [(10.0**-k, f"{10.0**-k:g}") for k in range(4)]
     shapes = draw_axes(chart, [(k, f"{k}") for k in range(0, DAYS + 1, 20)], y, x_label="days, all without drift")
-    shapes.append(draw_word(14, 24, "smallest p of 20 features", css_class="bold"))
+    shapes.append(draw_text(14, 24, "smallest p of 20 features", css_class="bold"))
     for day, p in enumerate(smallest):
         kind = "c" if p > 0.05 else "e" if p > 0.05 / FEATURES else "b"
         shapes.append(draw_dot(chart.map_x(day + 0.5), chart.map_y(max(p, 3.2e-4)), f"fill-{kind}", 3))
@@ -60,7 +60,7 @@ def draw_false_alarms() -> Figure:
         alarms = sum(p <= limit for p in smallest)
         shapes.append(draw_line(chart.left, at, chart.left + chart.width, at, f"line-{'eb'[place]} dash"))
         shapes.append(
-            draw_word(62 + 200 * place, 318, f"{name}: {alarms} alarms", css_class=f"bold word-{'eb'[place]}")
+            draw_text(62 + 200 * place, 318, f"{name}: {alarms} alarms", css_class=f"bold word-{'eb'[place]}")
         )
     return Figure("The smallest of twenty p-values on a hundred days without drift", 334, shapes)
 

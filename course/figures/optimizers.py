@@ -9,7 +9,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_dot
 from course.figures.charts import Chart, Scale, draw_axes, draw_curve
-from grading.render.svg import draw_word
+from grading.render.svg import draw_text
 
 STEPS = 40
 RATES = 100
@@ -27,9 +27,9 @@ def draw_optimizer_paths() -> Figure:
     for row, (name, make) in enumerate(kinds.items()):
         chart = Chart(40, 36 + 116 * row, WIDTH - 60, 74, Scale(-4, 11), Scale(-1.3, 1.3))
         path, losses = _record_path(make)
-        shapes.append(draw_word(40, chart.top - 10, name, css_class="bold"))
+        shapes.append(draw_text(40, chart.top - 10, name, css_class="bold"))
         said = f"loss after {STEPS} steps: {losses[-1]:.1g}"
-        shapes.append(draw_word(WIDTH - 20, chart.top - 10, said, "end", css_class="small"))
+        shapes.append(draw_text(WIDTH - 20, chart.top - 10, said, "end", css_class="small"))
         for level in (1, 4, 12, 30, 60):
             radius = np.sqrt(2 * level)
             parts = _split_into_visible_runs(radius * np.cos(angle), radius / 5 * np.sin(angle), chart)
@@ -59,7 +59,7 @@ def _record_path(make_optimizer) -> tuple[np.ndarray, list[float]]:
 
 
 def _split_into_visible_runs(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return those parts of a line between the chart's left and right ends that have at least two points."""
+    """Return the runs of two or more successive points whose x lies between the chart's left and right ends."""
     inside = (x >= chart.x.low) & (x <= chart.x.high)
     ends = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
     return [(x[a:b], y[a:b]) for a, b in ends.reshape(-1, 2) if b - a > 1]
@@ -70,7 +70,7 @@ def draw_rate_schedules() -> Figure:
     chart = Chart(52, 46, WIDTH - 72, 180, Scale(0, RATES), Scale(0, 1))
     x, y = [(k, f"{k}") for k in range(0, RATES + 1, 25)], [(k / 4, f"{k / 4:g}") for k in range(5)]
     shapes = draw_axes(chart, x, y, x_label="steps taken")
-    shapes.append(draw_word(14, 24, "learning rate, as a share of its maximum", css_class="bold"))
+    shapes.append(draw_text(14, 24, "learning rate, as a share of its maximum", css_class="bold"))
     schedules = (
         ("StepLR", lambda optimizer: StepLR(optimizer, 30, 0.3), "c"),
         ("CosineAnnealingLR", lambda optimizer: CosineAnnealingLR(optimizer, RATES), "a"),
@@ -84,7 +84,7 @@ def draw_rate_schedules() -> Figure:
             if step < RATES - 1:
                 schedule.step()
         shapes.append(draw_curve(chart, range(RATES), rates, f"line-{kind}"))
-        shapes.append(draw_word((52, 150, 320)[place], 282, name, css_class=f"bold word-{kind}"))
+        shapes.append(draw_text((52, 150, 320)[place], 282, name, css_class=f"bold word-{kind}"))
     return Figure("Learning rate of StepLR, CosineAnnealingLR and OneCycleLR over 100 steps", 298, shapes)
 
 

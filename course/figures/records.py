@@ -47,7 +47,7 @@ def write_record(name: str, description: str, values: dict[str, Any], code_files
 
 
 def find_stale_records(modules: Path) -> Iterator[tuple[str, str]]:
-    """Yield (measurement, file) for each existing file below `modules` whose code has changed since then."""
+    """Yield (measurement, path in `modules`) for existing files whose code has changed since the measurement."""
     for name, record in json.loads(RECORDS_FILE.read_text(encoding="utf-8")).items():
         for path, digest in record["code"].items():
             if (modules / path).is_file() and digest_code((modules / path).read_text(encoding="utf-8")) != digest:
@@ -55,7 +55,7 @@ def find_stale_records(modules: Path) -> Iterator[tuple[str, str]]:
 
 
 def digest_code(source: str) -> str:
-    """Compute a digest of what a file does, without docstrings, comment lines and empty lines."""
+    """Return 16 hex digits of a digest of Python code that ignores docstrings, comment lines and empty lines."""
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:

@@ -11,7 +11,7 @@ from tinytorch.setup import compare_dots, dot_vectorised
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
 from course.figures.charts import Chart, Scale, draw_axes, draw_bars, draw_curve, make_ticks
 from course.figures.records import read_record, round_values, write_record
-from grading.render.svg import draw_word
+from grading.render.svg import draw_text
 
 SIZES = [10, 32, 100, 320, 1_000, 3_200, 10_000, 32_000, 100_000, 320_000, 1_000_000, 3_200_000, 10_000_000]
 CALLS = 200
@@ -24,17 +24,17 @@ def draw_dot_product_speedup() -> Figure:
     chart = Chart(52, 42, WIDTH - 76, 210, Scale(10, 1e7, log=True), Scale(1, 1000, log=True))
     x = [(10.0**k, text) for k, text in zip(range(1, 8), "10 100 1k 10k 100k 1M 10M".split(), strict=True)]
     shapes = draw_axes(chart, x, [(10.0**k, f"{10**k}") for k in range(4)], x_label="elements of each vector")
-    shapes.append(draw_word(14, 24, "time of the loop divided by time of np.dot"))
+    shapes.append(draw_text(14, 24, "time of the loop divided by time of np.dot"))
     for name, size in record["caches"].items():
         at = chart.map_x(size / 16)
         shapes.append(draw_line(at, chart.top, at, chart.top + chart.height, "line-b dash thin"))
-        shapes.append(draw_word(at - 4, chart.top + chart.height - 8, f"{name} full", "end", css_class="small word-b"))
+        shapes.append(draw_text(at - 4, chart.top + chart.height - 8, f"{name} full", "end", css_class="small word-b"))
     shapes.append(draw_curve(chart, record["sizes"], record["speedups"], "line-a"))
     for size, speedup in zip(record["sizes"], record["speedups"], strict=True):
         shapes.append(draw_dot(chart.map_x(size), chart.map_y(speedup), "fill-a", 3))
         if size in (10, 1_000, 10_000, 10_000_000):
             label, anchor = f"{float(f'{speedup:.2g}'):g}", "end" if size > 1e6 else "middle"
-            shapes.append(draw_word(chart.map_x(size), chart.map_y(speedup) - 9, label, anchor, css_class="bold halo"))
+            shapes.append(draw_text(chart.map_x(size), chart.map_y(speedup) - 9, label, anchor, css_class="bold halo"))
     return Figure("Speed-up of np.dot over a loop, for vectors of 10 to 10,000,000 elements", 300, shapes)
 
 
@@ -47,15 +47,15 @@ def draw_timing_histogram() -> Figure:
     chart = Chart(46, 58, WIDTH - 66, 180, scale, Scale(0, float(counts.max()) * 1.1))
     x = [(value, f"{value:,}") for value in (20, 50, 100, 200, 500, 1000, 2000, 5000) if value < scale.high]
     shapes = draw_axes(chart, x, make_ticks(0, chart.y.high), x_label="microseconds for one call")
-    shapes.append(draw_word(14, 24, f"{len(times)} calls of the same function"))
+    shapes.append(draw_text(14, 24, f"{len(times)} calls of the same function"))
     shapes.append(draw_bars(chart, edges[:-1], edges[1:], counts, 'class="fill-a"'))
     for value, text, kind, row in ((times.min(), "minimum", "c", 0), (times.mean(), "mean", "b", 1)):
         at = chart.map_x(value)
         shapes.append(draw_line(at, chart.top, at, chart.top + chart.height, f"line-{kind}"))
         label = f"{text} {value:.1f}"
-        shapes.append(draw_word(at + 6 * row, chart.top - 6 + 44 * row, label, css_class=f"bold word-{kind}"))
+        shapes.append(draw_text(at + 6 * row, chart.top - 6 + 44 * row, label, css_class=f"bold word-{kind}"))
     last = chart.map_x(times.max()), chart.top + chart.height - 14
-    shapes.append(draw_word(*last, f"one took {times.max():,.0f}", "end", css_class="small"))
+    shapes.append(draw_text(*last, f"one took {times.max():,.0f}", "end", css_class="small"))
     return Figure("Histogram of 200 timings of one function", 282, shapes)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from tinytorch.tensor import Tensor
 
 from course.figures.canvas import EDGE, WIDTH, Figure
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 
 CELL = 34
 
@@ -20,7 +20,7 @@ def draw_broadcasting() -> Figure:
     for place, (part, shape, colour) in enumerate(parts):
         own = part.shape
         whole = np.broadcast_to(part.numpy(), total.shape)
-        shapes.append(draw_word(left + 2 * CELL, top - 14, shape, "middle", css_class=f"bold word-{colour}"))
+        shapes.append(draw_text(left + 2 * CELL, top - 14, shape, "middle", css_class=f"bold word-{colour}"))
         for i, j in np.ndindex(total.shape):
             ghost = i >= own[0] or j >= own[1]
             look = 'fill="none" class="grid dash"' if ghost else f'class="fill-{colour}" fill-opacity="0.22"'
@@ -28,13 +28,13 @@ def draw_broadcasting() -> Figure:
             shapes.append(draw_box(x + 1, y + 1, CELL - 2, CELL - 2, look))
             text = f"{whole[i, j]:g}"
             shapes.append(
-                draw_word(x + CELL / 2, y + CELL / 2 + 5, text, "middle", css_class="small" if ghost else "bold")
+                draw_text(x + CELL / 2, y + CELL / 2 + 5, text, "middle", css_class="small" if ghost else "bold")
             )
         left += 4 * CELL + 22
         if place < 2:
-            shapes.append(draw_word(left - 11, top + 1.5 * CELL + 5, "+="[place], "middle", css_class="bold"))
+            shapes.append(draw_text(left - 11, top + 1.5 * CELL + 5, "+="[place], "middle", css_class="bold"))
     said = "dashed: the same numbers again, never copied"
-    shapes.append(draw_word(EDGE, top + 3 * CELL + 24, said, css_class="small"))
+    shapes.append(draw_text(EDGE, top + 3 * CELL + 24, said, css_class="small"))
     return Figure("A column of 3 plus a row of 4 gives a table of 3 by 4", top + 3 * CELL + 38, shapes)
 
 
@@ -44,22 +44,22 @@ def draw_array_strides() -> Figure:
     views = (("x", x), ("x.T", x.T), ("x[::2]", x[::2]))
     base = x.numpy().__array_interface__["data"][0]
     wide = (WIDTH - 2 * EDGE) / 9
-    shapes = [draw_word(EDGE, 24, "memory: one strip of bytes, 4 for each float32")]
+    shapes = [draw_text(EDGE, 24, "memory: one strip of bytes, 4 for each float32")]
     for place, value in enumerate(x.numpy().ravel()):
         left = EDGE + wide * place
         shapes.append(_draw_memory_cell(left, 34, wide, place))
-        shapes.append(draw_word(left + wide / 2, 34 + CELL / 2 + 5, f"{value:g}", "middle"))
-        shapes.append(draw_word(left + 1, 34 + CELL + 14, f"{4 * place}", css_class="small"))
+        shapes.append(draw_text(left + wide / 2, 34 + CELL / 2 + 5, f"{value:g}", "middle"))
+        shapes.append(draw_text(left + 1, 34 + CELL + 14, f"{4 * place}", css_class="small"))
     for which, (name, view) in enumerate(views):
         array, left, top = view.numpy(), EDGE + 158 * which, 150.0
         start = (array.__array_interface__["data"][0] - base) // 4
-        shapes.append(draw_word(left, top - 34, name, css_class="bold code"))
-        shapes.append(draw_word(left, top - 14, f"strides {array.strides}", css_class="small"))
+        shapes.append(draw_text(left, top - 34, name, css_class="bold code"))
+        shapes.append(draw_text(left, top - 14, f"strides {array.strides}", css_class="small"))
         for i, j in np.ndindex(array.shape):
             place = start + (i * array.strides[0] + j * array.strides[1]) // 4
             at = left + CELL * j, top + CELL * i
             shapes.append(_draw_memory_cell(*at, CELL, int(place)))
-            shapes.append(draw_word(at[0] + CELL / 2, at[1] + CELL / 2 + 5, f"{array[i, j]:g}", "middle"))
+            shapes.append(draw_text(at[0] + CELL / 2, at[1] + CELL / 2 + 5, f"{array[i, j]:g}", "middle"))
     return Figure("One strip of memory, read as x, as x.T and as x[::2]", 266, shapes)
 
 

@@ -13,7 +13,7 @@ from tinytorch.tinygpt import GPT, next_token_loss, sampling_probabilities
 from course.figures.canvas import WIDTH, Figure
 from course.figures.charts import Chart, Scale, draw_axes, draw_bars, draw_curve, draw_signed_heatmap
 from course.figures.records import read_record, round_values, write_record
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 
 LINE = "say tok: tok"
 
@@ -26,12 +26,12 @@ def draw_copying_losses() -> Figure:
     shapes = draw_axes(
         chart, [(k, f"{k}") for k in range(0, 501, 100)], [(k, f"{k}") for k in range(4)], x_label="steps"
     )
-    shapes.append(draw_word(14, 24, "loss in nats per token", css_class="bold"))
+    shapes.append(draw_text(14, 24, "loss in nats per token", css_class="bold"))
     for words, kind in ((2, "b"), (1, "c")):
         least = words * 3 * math.log(12) / 12
         shapes.append(draw_curve(chart, [0, 500], [least, least], f"line-{kind} dash"))
         name = ("copies: ", "only guesses: ")[words - 1] + f"{least:.2f}"
-        shapes.append(draw_word(WIDTH - 22, chart.map_y(least) - 6, name, "end", css_class=f"small bold word-{kind}"))
+        shapes.append(draw_text(WIDTH - 22, chart.map_y(least) - 6, name, "end", css_class=f"small bold word-{kind}"))
     shapes.append(draw_curve(chart, steps, losses, "line-a"))
     return Figure("Loss while a small transformer learns to copy a word", 286, shapes)
 
@@ -45,18 +45,18 @@ def draw_attention_heads() -> Figure:
     letters = [letter if letter != " " else "␣" for letter in LINE]
     for head in range(4):
         left, top = 40 + 226 * (head % 2), 54 + 222 * (head // 2)
-        shapes.append(draw_word(left, top - 26, f"head {head + 1}", css_class="bold"))
+        shapes.append(draw_text(left, top - 26, f"head {head + 1}", css_class="bold"))
         shapes.append(draw_signed_heatmap(weights[head], left, top, size, 1.0))
         shapes.append(draw_box(left, top, 12 * size, 12 * size, 'fill="none" class="axis"'))
         for place, letter in enumerate(letters):
             at = size * (place + 0.5)
-            shapes.append(draw_word(left + at, top - 6, letter, "middle", css_class="small code"))
-            shapes.append(draw_word(left - 8, top + at + 4, letter, "middle", css_class="small code"))
+            shapes.append(draw_text(left + at, top - 6, letter, "middle", css_class="small code"))
+            shapes.append(draw_text(left - 8, top + at + 4, letter, "middle", css_class="small code"))
     left, top = 40 + 226 * (copier % 2), 54 + 222 * (copier // 2)
     for row, column in zip(copying, range(4, 7), strict=True):
         look = 'fill="none" class="line-b"'
         shapes.append(draw_box(left + size * column - 1, top + size * row - 1, size + 2, size + 2, look))
-    shapes.append(draw_word(40, 476, "each row shows where the network looks after that letter", css_class="small"))
+    shapes.append(draw_text(40, 476, "each row shows where the network looks after that letter", css_class="small"))
     return Figure("Attention of four heads over the letters of a line", 492, shapes)
 
 
@@ -75,14 +75,14 @@ def draw_sampling_probabilities() -> Figure:
     for place, (name, options) in enumerate(ways):
         chart = Chart(22 + 154 * (place % 3), 50 + 166 * (place // 3), 128, 100, Scale(0, 4), Scale(0, 0.8))
         probabilities = sampling_probabilities(logits, **options)
-        shapes.append(draw_word(chart.left, chart.top - 24, name, css_class="small bold"))
+        shapes.append(draw_text(chart.left, chart.top - 24, name, css_class="small bold"))
         shapes += draw_axes(chart, [(k + 0.5, "ABCD"[k]) for k in range(4)], [], grid=False)
         shapes.append(
             draw_bars(chart, [k + 0.1 for k in range(4)], [k + 0.9 for k in range(4)], probabilities, 'class="fill-a"')
         )
         for token, probability in enumerate(probabilities):
             at = chart.map_x(token + 0.5), chart.map_y(probability) - 4
-            shapes.append(draw_word(*at, f"{probability:.2f}", "middle", css_class="small"))
+            shapes.append(draw_text(*at, f"{probability:.2f}", "middle", css_class="small"))
     return Figure("Four probabilities after temperature, top-k and top-p", 350, shapes)
 
 

@@ -86,7 +86,7 @@ def list_mutation_problems(results: Sequence[MutationTally], excuses: dict[Mutan
 
 
 def print_mutation_report(results: Sequence[MutationTally], excuses: dict[MutantChange, str], console: Console) -> None:
-    """Print the figures, then every surviving mutant with its change and its listed excuse, if there is one."""
+    """Print each module's numbers of mutants, then every survivor with its change and its listed excuse, if any."""
     table = Table("module", "mutants", "killed", "survived", "share")
     for r in results:
         table.add_row(r.module, str(r.mutants), str(r.killed), str(len(r.survivors)), f"{r.share:.1%}")

@@ -30,7 +30,7 @@ LATE_SPAN, LAST_SPAN = (0.7, 0.8), (0.9, 1.0)
 
 
 def measure_cifar10_convergence(context: CheckContext) -> Measurement:
-    """Train and test on transformed images, downloaded if missing, officially with more seeds. The worst run counts."""
+    """Train and test a student's network on transformed images, downloaded if missing. The worst run counts."""
     milestone, experiment = get_milestone_and_experiment(context, Cifar10Experiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("cifar10", experiment.official_seeds if context.official else 1)

@@ -20,7 +20,7 @@ backward.
 
 
 def allocate_step_arrays(conv_sizes: list[list[int]]) -> list[tuple[np.ndarray, ...]]:
-    """Allocate each convolution's kernel matrix, its columns, room for their gradient, and two output buffers."""
+    """For each convolution, draw random kernels and columns, and allocate a gradient and two output buffers."""
     rng, layers = np.random.default_rng(0), []
     for kernels, window, count in conv_sizes:
         weight, columns = (rng.standard_normal(shape, np.float32) for shape in ((kernels, window), (window, count)))
@@ -29,7 +29,7 @@ def allocate_step_arrays(conv_sizes: list[list[int]]) -> list[tuple[np.ndarray, 
 
 
 def run_step_products(step_arrays: list[tuple[np.ndarray, ...]]) -> None:
-    """Compute the three matrix products of each convolution, forward and backward, and make PASSES over its output."""
+    """Compute each convolution's forward and backward products and make PASSES over its output, in these buffers."""
     for weight, columns, gradient, output, other in step_arrays:
         np.matmul(weight, columns, out=output)
         np.matmul(output, columns.T)

@@ -65,7 +65,7 @@ class StepValues:
 
 
 def draw_step_values(shape: StepShape, rng: np.random.Generator) -> StepValues:
-    """Draw fresh values for all arrays, so that nothing computed earlier can be reused."""
+    """Draw a batch of random images and labels, and random weights for every layer of a network of this shape."""
     weights: list[np.ndarray] = []
     into = 3
     for out in shape.channels:
@@ -140,7 +140,7 @@ def compute_reference_logits_and_gradients(values: StepValues) -> StepAnswer:
 
 
 def _iterate_kernel_positions(inputs: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield each kernel position with the (C, H, W, N) values under it. Values outside the image are zeros."""
+    """Yield each position (i, j) in a 3×3 kernel with the (C, H, W, N) values it meets, zeros outside the image."""
     height, width = inputs.shape[1:3]
     padded = np.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
     for i, j in np.ndindex(3, 3):

@@ -164,7 +164,7 @@ class StudentNetwork:
     def _run_training(
         self, data: tuple[np.ndarray, ...], seed: int, time_limit: float, progress: ProgressCallback
     ) -> None:
-        """Run the recipe's training on its data, within a time limit."""
+        """Run the recipe's training on these arrays within a time limit, and pass its step counts to ``progress``."""
 
         def forward_step_counts(*arguments: Any, **keywords: Any) -> None:
             """Pass on the two counts of a report if both are sensible."""
@@ -321,7 +321,7 @@ def explain_failed_recipe(error: Exception, milestone: Milestone, run_name: str,
 
 
 def convert_error_to_failure_fields(error: Exception) -> dict[str, Any]:
-    """Turn an exception of student code, or the end of a worker, into keyword arguments of a Failure."""
+    """Convert an error in student code, a recipe or a worker to keyword arguments of Failure, without a title."""
     if isinstance(error, RecipeError):
         return {"call": error.call, "got": error.got, "expected": error.expected}
     kind = "" if isinstance(error, WorkerFailureError) else f"{getattr(error, 'remote_type', type(error).__name__)}: "

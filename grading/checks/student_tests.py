@@ -70,7 +70,7 @@ def _select_first_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ..
 
 
 def _merge_same_causes(outcomes: Iterable[TestOutcome]) -> list[TestOutcome]:
-    """Of the failed tests with the same cause, keep only the first task's test, and add how many more there are.
+    """Return one failed test for each cause, that of the first task, with the number of others in its message.
 
     Failures without a task are not merged with failures that have one, because the tasks show which modules passed.
     """

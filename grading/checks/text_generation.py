@@ -141,7 +141,7 @@ def _train_on_text(
 def _measure_function_writing(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Train on functions, have the network write new ones, run them, and compare with fresh weights and rivals.
+    """Train on functions, add to ``runs``, run new ones that it writes, and compare with fresh weights and rivals.
 
     The new ones use new compositions, made-up operations or new names.
     """
@@ -197,7 +197,7 @@ def _measure_function_writing(
 def _measure_story_writing(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Train on stories, have the network finish new ones, and compare its true claims with fresh weights and rivals."""
+    """Train on stories, add to ``runs``, and compare the true claims in new endings with fresh weights and rivals."""
     _, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     made = draw_story_corpus(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _train_on_text(context, workers, seed, "stories", made.text, runs)
@@ -308,7 +308,7 @@ def _compute_share_right(attempts: Sequence[FunctionAttempt]) -> float:
 
 
 def _decode_completion_start(completion: Completion) -> str:
-    """Decode the first 120 bytes of a completion."""
+    """Decode the first 120 bytes of a completion as UTF-8, with replacement characters for invalid bytes."""
     return completion.data[:120].decode(errors="replace")
 
 
@@ -343,7 +343,7 @@ def _make_attention_pictures(run: TextRun, prompt: bytes, written: bytes, seed: 
 def _collect_pictures(
     figures: dict[str, float | None], findings: Sequence[TextFindings], seed: int
 ) -> tuple[Picture, ...]:
-    """Draw the rivals' figures next to the network's, and add the pictures for each text."""
+    """Return a picture of the rivals' results next to the network's, then each text's pictures, last text first."""
     ladders = {figure: ladder for one in findings for figure, ladder in one.ladders.items()}
     return (
         make_rival_picture(figures, ladders, seed),

@@ -54,12 +54,12 @@ def to_torch(torch: Any, array: np.ndarray, *, differentiate: bool = True) -> An
 
 
 def to_numpy(values: Any) -> np.ndarray:
-    """Convert a PyTorch tensor to an array."""
+    """Convert a PyTorch tensor, even one that requires a gradient, to an array that shares its memory."""
     return np.asarray(values.detach().numpy())
 
 
 def read_tensor_array(tensor: Any) -> Any:
-    """Return the array of a student's tensor, or None if a gradient is missing."""
+    """Return the array of a student's tensor, or None if given None, as for a missing gradient."""
     return None if tensor is None else tensor.numpy()
 
 
@@ -88,7 +88,7 @@ def bind_attributes(function: Callable[..., Any], attributes: dict[str, Any]) ->
 
 
 def run_forward_and_backward(layer: Any, x: Any, grad: Any) -> tuple[Any, Any]:
-    """Return a layer's output and the gradient with respect to its input."""
+    """Run a layer forward and backward, which sets parameter gradients; return the output and the input's gradient."""
     return layer(x), layer.backward(grad)
 
 
@@ -290,7 +290,7 @@ def build_array_case(
 
 
 def make_op_builder(module: str, name: str, **attributes: Any) -> Builder:
-    """Return a builder for one of the student's ops with its attributes."""
+    """Return a function that, given `student`, turns its op with these attributes into a function of tensors."""
 
     def bind_student_op(student: Any) -> Any:
         """Bind the attributes to the student's op."""

@@ -84,7 +84,7 @@ class CaseSide:
 def build_local_side(
     compute: Callable[[], Mapping[str, Any]], function: Callable[..., object], *arguments: Any
 ) -> CaseSide:
-    """Build the side that runs in this process."""
+    """Build a side that computes its values and times calls of ``function`` in this process."""
     return CaseSide(compute, partial(time_calls, function, list(arguments)))
 
 

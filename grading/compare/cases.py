@@ -215,7 +215,7 @@ def list_spatial_cases() -> list[ComparisonCase]:
 def list_convolution_cases(
     change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)"
 ) -> list[ComparisonCase]:
-    """List a single case: a typical convolution in the middle of a network, after ``change(conv, student)``."""
+    """List a single case: a mid-network convolution, with ``change(conv, student)`` as the student's layer."""
     return [
         build_layer_case(
             name, "16×16×32×32",
@@ -292,7 +292,7 @@ def list_epoch_batches(loader: Any) -> Any:
 
 
 def join_epoch_batches(loader: Any) -> list[Any]:
-    """Join all inputs and all targets of an epoch. This runs in both processes."""
+    """Join an epoch's batches into an array of inputs and an array of targets. This runs in both processes."""
     from numpy import concatenate
 
     batches = [[tensor.numpy() for tensor in batch] for batch in loader]

@@ -61,7 +61,7 @@ def compare_module(root: Path, module_id: str, *, seed: int, watch: ProgressWatc
 def compare_cases(
     cases_to_compare: list[ComparisonCase], student: Any, torch: Any, seed: int, watch: ProgressWatch
 ) -> tuple[Comparison, ...]:
-    """Compare one case after another, each on different inputs."""
+    """Compare both sides of each case, on inputs drawn from the seed and the case's position, and report progress."""
     watch.begin_phase("Computing on both sides", len(cases_to_compare))
     comparisons = []
     for number, case in enumerate(cases_to_compare):

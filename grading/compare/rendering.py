@@ -53,7 +53,7 @@ def build_comparison_table(comparisons: Iterable[Comparison], *, is_wide: bool, 
 
 
 def format_comparison_figures(comparison: Comparison, *, ascii_only: bool = False) -> tuple[str, str, str, str, str]:
-    """Format both differences, our time, PyTorch's time and their ratio, in this order; each may be a dash."""
+    """Format both differences, the student's time, PyTorch's and their ratio, in this order; each may be a dash."""
     none = "-" if ascii_only else "—"
     differences = [
         none if gap is None else f"{gap:.1e}" for gap in (comparison.difference, comparison.gradient_difference)

@@ -237,7 +237,7 @@ def list_optimizer_cases() -> list[ComparisonCase]:
 
 
 def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> ComparisonCase:
-    """Build the case for training steps with module 11's Trainer, after ``change(network, student)``."""
+    """Build the case for training steps with module 11's Trainer, on what ``change(network, student)`` returns."""
     how = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:

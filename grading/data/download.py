@@ -63,7 +63,7 @@ def delete_partial_files(download: Download, folder: Path) -> None:
 def _download_from_mirror(
     url: str, part: Path, download: Download, watch: ProgressWatch, accept: Callable[[Path], None]
 ) -> None:
-    """Download a file from one mirror for ``accept``. If refused, retry if it was resumed, else raise MirrorError."""
+    """Download from one mirror and call ``accept``. If it refuses, start over if resumed, else raise MirrorError."""
     resumed = _get_partial_file_size(part) > 0
     _finish_partial_file(url, part, download, watch)
     try:

@@ -15,8 +15,8 @@ from grading.data.files import (
     LARGEST,
     VARIABLE,
     DamagedError,
-    find_cache_folder,
     find_plain_or_gzip_file,
+    get_cache_folder,
     read_data_file,
     rename_damaged_file,
     unpack_gzip,
@@ -38,7 +38,7 @@ def fetch_data_set(source: DataSource, watch: ProgressWatch) -> Path:
     Valid files are kept, and damaged ones are set aside. An interrupt leaves only complete files and resumable partial
     downloads. Raise UnreachableError if no mirror delivers a file, or GraderError if the file cannot be written.
     """
-    folder = find_cache_folder() / source.folder
+    folder = get_cache_folder() / source.folder
     watch.begin_phase(f"Looking for {source.name}", None)
     try:
         folder.mkdir(parents=True, exist_ok=True)

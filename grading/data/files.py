@@ -37,8 +37,8 @@ class DataLocation:
         return not self.missing
 
 
-def find_cache_folder() -> Path:
-    """Return the folder for downloads, in the user's cache folder."""
+def get_cache_folder() -> Path:
+    """Return the path of the folder for downloads, in the user's cache folder. It may not exist yet."""
     return platformdirs.user_cache_path("tinytorch", appauthor=False) / "data"
 
 
@@ -66,7 +66,7 @@ def locate_data_set(source: DataSource) -> DataLocation:
         missing = _list_missing_files(folder, source)
         if len(missing) < len(source.files):
             return DataLocation(folder, own=True, missing=missing)
-    folder = find_cache_folder() / source.folder
+    folder = get_cache_folder() / source.folder
     return DataLocation(folder, own=False, missing=_list_missing_files(folder, source))
 
 

@@ -153,7 +153,7 @@ def _read_verified_file(source: DataSource, place: DataLocation, file: DataFile)
 
 
 def _combine_checksums(checksums: Iterable[str]) -> str:
-    """Combine checksums into one digest."""
+    """Combine checksums, in order, into one SHA-256 digest in hexadecimal."""
     return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
 
 

@@ -215,7 +215,7 @@ class FunctionWriter:
         return ChosenToken(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
 
     def write(self, text: str) -> Iterator[ChosenToken]:
-        """Yield the likeliest tokens after a text, one at a time, up to the end-of-text token or MOST_BYTES."""
+        """Yield the tokens that continue a text, each the likeliest, up to the end-of-text token or MOST_BYTES."""
         tokens, rng, size = self.encode(text), np.random.default_rng(self._seed), 0
         while size <= MOST_BYTES:
             token = self.draw_next_token(tokens, 0.0, 1.0, rng)
@@ -283,7 +283,7 @@ def count_right_attempts(attempts: Sequence[ExerciseAttempt]) -> int:
 def judge_network_and_rivals(
     writer: FunctionWriter, rivals: Mapping[str, Completer], exercises: Sequence[WritingExercise]
 ) -> dict[str, list[ExerciseAttempt]]:
-    """Map the network (NETWORK, listed first) and each rival to their judged attempts at the exercises."""
+    """Have the network and each rival do the exercises. Map each name, NETWORK first, to judged attempts."""
     prompts = [exercise.prompt for exercise in exercises]
     return {NETWORK: writer.complete_exercises(exercises)} | {
         name: [judge_attempt(*pair) for pair in zip(exercises, complete(prompts), strict=True)]

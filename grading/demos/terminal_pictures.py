@@ -55,7 +55,7 @@ class GreyPicture:
 
 
 def _format_rgb(value: float) -> str:
-    """Convert a value to a colour: white for 1, black for 0, orange for -1, and mixtures of these in between."""
+    """Format a value as Rich's `rgb(…)`: white for 1, black for 0, orange for -1, and mixtures in between."""
     strength = float(np.clip(abs(value), 0, 1))
     red, green, blue = (255, 255, 255) if value >= 0 else (255, 140, 0)
     return f"rgb({round(strength * red)},{round(strength * green)},{round(strength * blue)})"

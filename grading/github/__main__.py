@@ -30,7 +30,7 @@ app.command("sandbox", epilog=EXIT_CODES)(run_sandbox_command)
 
 
 def main(find_given_files: Callable[[Path, Manifest], Mapping[str, str]] | None = None) -> None:
-    """Run the command and exit. ``find_given_files`` finds digests of original files if there is no release lock."""
+    """Run the command and exit. ``find_given_files`` replaces the release lock as the source of file digests."""
     sys.exit(
         run_and_get_exit_code(lambda: app(standalone_mode=False, obj=find_given_files), interrupted="Interrupted.")
     )

@@ -53,7 +53,7 @@ class Branch:
 
 
 def parse_repository_name(client: GitHub, full_name: str) -> Repository:
-    """Return the repository with a name such as octo/hello. Raise GraderError if the name is malformed."""
+    """Parse a repository's name, such as octo/hello, without a request. Raise GraderError if it is malformed."""
     owner, slash, name = full_name.partition("/")
     if not (owner and slash and name) or "/" in name:
         raise GraderError(f"{full_name!r} is not a repository's name. Write it as owner/name.")

@@ -56,7 +56,7 @@ class ReportState(_StrictModel):
 
 
 def summarize_result_as_state(result: Result) -> SessionState:
-    """Build the next report's state: the verdict, and the well-formed ones of the first MAX_CRITERIA criteria."""
+    """Build a session's state for the next report: its verdict and well-formed criteria, up to MAX_CRITERIA."""
     kept: dict[str, CriterionState] = {}
     for criterion in result.criteria[:MAX_CRITERIA]:
         measured = None if criterion.measured is None or abs(criterion.measured) > 1e12 else criterion.measured

@@ -140,7 +140,7 @@ def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> 
 
 
 def _load_event_payload(path: str) -> dict[str, Any]:
-    """Load the JSON object in a payload file. Raise UsageError if it is unreadable or too large."""
+    """Load the JSON object in a payload file. Raise UsageError if it is unreadable, too large or not an object."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_PAYLOAD_BYTES + 1)
@@ -158,7 +158,7 @@ def _load_event_payload(path: str) -> dict[str, Any]:
 
 
 def _get_object(payload: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the object under these keys. Raise UsageError if one is missing."""
+    """Follow these keys to a nested JSON object. Raise UsageError if one is missing or leads to anything else."""
     found: Any = payload
     for depth, name in enumerate(names, 1):
         found = found.get(name)

@@ -118,7 +118,7 @@ def plan_gradings_of_changes(
     given: Mapping[str, str] | None = None,
     again: bool = False,
 ) -> GradingPlan:
-    """Plan what to grade in ``student_tree``, given the release and the earlier results.
+    """Plan what to grade in ``student_tree``. Reuse earlier results, and skip what still matches the release.
 
     A module counts as worked on if its file differs from the release at ``course_root``. A milestone counts as worked
     on if its trigger's recipe differs. A record in ``history`` for the same files and the same version of the course is

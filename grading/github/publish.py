@@ -125,7 +125,7 @@ def _build_ledger_record(result: Result, run_id: int, manifest: Manifest) -> _Ne
 def _draw_milestone_badges(
     manifest: Manifest, before: History, records: Sequence[_NewRecord], existing_files: Collection[str]
 ) -> dict[str, bytes]:
-    """Draw the badges (SVG and JSON) of the measured milestones and any missing badges, keyed by file name."""
+    """Draw the badges (SVG and JSON) of the measured milestones and any missing badges, keyed by path."""
     events = {
         ledger.compute_sha256(progress.encode_event_file(e)): e for e in (*before.events, *(r.event for r in records))
     }

@@ -52,7 +52,7 @@ def run_publish_command() -> None:
 
 
 def _require_publishable_run(event: WorkflowEvent) -> int:
-    """Return the number of a run whose results may be published. Raise UsageError if they may not be."""
+    """Return the event's run id if the run's results may be published. Otherwise raise UsageError."""
     if not event.is_default_branch_push:
         raise UsageError(
             "Only pushes to the default branch are published, and this is "

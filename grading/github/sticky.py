@@ -63,7 +63,7 @@ def find_own_comments(client: Client, repository: str, number: int, author: str 
 
 
 def read_last_report_state(client: Client, repository: str, number: int, author: str = AUTHOR) -> ReportState | None:
-    """Return the state that the last report left, or None if there is none or it cannot be read."""
+    """Return the state that the last report left in its comment, or None if it is missing or malformed."""
     with translate_errors("the comments of the pull request"):
         found = find_own_comments(client, repository, number, author)
     return decode_report_state(found[0].body) if found else None

@@ -10,7 +10,7 @@ from grading.result import Result
 
 
 def fetch_verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
-    """Fetch the results on the `progress` branch of GITHUB_REPOSITORY, leaving out records that were edited.
+    """Fetch the results on the `progress` branch of GITHUB_REPOSITORY whose records its ledger confirms.
 
     There are none if there is no such branch.
 

@@ -177,7 +177,7 @@ def _build_function_prompt(
 
 
 def draw_function_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> FunctionCorpus:
-    """Draw a training text with this number of functions, and three sets of prompts."""
+    """Draw a training text of ``documents`` functions, and three sets of ``prompts`` prompts for further ones."""
     language = draw_function_grammar(rng)
     of_numbers = [(o, c) for o in language.operations for c in language.continuations]
     of_lists = [(i, c) for i in IDIOMS for c in language.conditions if (i, c) not in TRIVIAL]
@@ -235,7 +235,7 @@ def _pick_at_fraction(items: list, share: float) -> tuple[str, str]:
 
 
 def draw_function_grammar(rng: np.random.Generator) -> FunctionGrammar:
-    """Draw made-up words, their meanings, and the pairs that are held out."""
+    """Build a run's grammar: the usual words, random made-up ones with meanings, and random pairs to hold out."""
     known = [*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS, *NAMES, *LISTS, "return", "number", "whether"]
     counts = MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS
     words = make_up_words(sum(counts), rng, known)

@@ -53,7 +53,7 @@ class FunctionCase:
 
 
 def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value:
-    """Compute a parsed function's value for these arguments. Raise RefusedError if it has none.
+    """Evaluate a parsed function on these arguments. Raise RefusedError if it fails, is forbidden or hits a limit.
 
     >>> run_function(parse_function("def larger(a, b):\\n    return max(a, b) / 2\\n"), (3, 8))
     4.0
@@ -219,7 +219,7 @@ _CALLS: dict[str, Callable] = {
 
 
 def draw_function_cases(prompt: Prompt, rng: np.random.Generator) -> list[FunctionCase]:
-    """Draw inputs and the correct function's values for them, preferably not all equal. Skip inputs without a value."""
+    """Draw up to 12 inputs with the values that the correct function has for them, preferably not all equal."""
     function = parse_function(prompt.text + prompt.answer)
     cases: list[FunctionCase] = []
     for tries in range(MOST_TRIES):

@@ -26,7 +26,7 @@ class NearestNeighbour:
         self._places = {word: np.array(where) for word, where in places.items()}
 
     def complete_like_nearest(self, prompt: str, *, substitute: bool) -> str:
-        """Continue a prompt like the document whose beginning shares the most words with it; rare words count more.
+        """Return the rest of the document whose start shares the most words with the prompt, weighted by rarity.
 
         If ``substitute`` is set, insert the prompt's own words.
         """

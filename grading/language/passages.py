@@ -31,7 +31,7 @@ class PassageSplit:
 
 
 def hold_out_passages(data: bytes, rng: np.random.Generator) -> PassageSplit:
-    """Cut a text into passages, dropping a short rest at the end, and hold some out of the training text."""
+    """Cut a text into passages, drop a short rest at the end, and hold a random tenth out of the training text."""
     passages, current = [], ""
     for paragraph in data.decode(errors="replace").replace(END_MARK, "").split("\n\n"):
         current += paragraph + "\n\n"

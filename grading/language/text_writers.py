@@ -55,7 +55,7 @@ class Completion:
 
 
 def complete_greedily(writer: Writer, prompts: Sequence[bytes], max_bytes: int) -> list[Completion]:
-    """Continue each prompt with the likeliest tokens, until END_MARK, a tie, or a token that exceeds ``max_bytes``."""
+    """Continue each prompt with the likeliest tokens until END_MARK, a tie, or more than ``max_bytes`` bytes."""
     return _complete_prompts(writer, prompts, max_bytes, max_bytes, _choose_likeliest)
 
 
@@ -87,7 +87,7 @@ def _complete_prompts(
     max_bytes: int,
     choose_tokens: Callable[[np.ndarray], np.ndarray],
 ) -> list[Completion]:
-    """Continue each prompt until END_MARK, a tie, ``max_tokens``, or a token that exceeds ``max_bytes``."""
+    """Continue each prompt with chosen tokens until END_MARK, a tie, ``max_tokens`` or over ``max_bytes`` bytes."""
     prefixes = [writer.encode(prompt) for prompt in prompts]
     written = [b""] * len(prompts)
     done: dict[int, Completion] = {}

@@ -13,7 +13,7 @@ from grading.files import write_atomically
 from grading.manifest.file_checks import find_missing_file_problems
 from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.problems import ManifestError
-from grading.manifest.question_checks import check_questions
+from grading.manifest.question_checks import find_question_problems
 from grading.manifest.schema import SCHEMA_PATH, generate_schema_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def check_manifest(root: Root = ROOT) -> None:
     """
     try:
         manifest = load_manifest_strictly(root)
-        if problems := find_missing_file_problems(manifest, root) + check_questions(manifest, root):
+        if problems := find_missing_file_problems(manifest, root) + find_question_problems(manifest, root):
             raise ManifestError(problems)
     except ManifestError as error:
         typer.echo(str(error), err=True)

@@ -143,7 +143,7 @@ class Criterion(FrozenModel):
 
     @model_validator(mode="after")
     def _check_partial(self) -> Criterion:
-        """Allow partial credit only if tests are counted."""
+        """Reject partial credit unless the criterion is a fraction of code-quality tests."""
         if self.partial and (self.kind is not CriterionKind.CODE_QUALITY or self.unit is not Unit.FRACTION):
             message = f"criterion {self.name} is not a share of tests, so it cannot earn partial credit."
             raise _build_value_error("partial", message, "Delete `partial`, or set it where module tests are counted.")
@@ -410,7 +410,7 @@ class Milestone(FrozenModel):
 
     @property
     def data(self) -> str | None:
-        """The data set from which its figures come, if it needs one."""
+        """The name of the data set from which its figures come, or None if it needs none."""
         return getattr(self.experiment, "data", None)
 
     @property

@@ -22,7 +22,7 @@ MAX_TRIED = 2000
 """The maximum number of combinations that are tried. If there are more, this many are chosen at random."""
 
 
-def check_questions(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
+def find_question_problems(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
     """Return a problem for each number question with too few parameter values, a bad prompt or an unusable answer."""
     return tuple(add_lines_to_findings(read_manifest_source(root), _find_broken_questions(manifest)))
 

@@ -13,7 +13,7 @@ from grading.manifest.problems import Finding, KeyPath, suggest_name
 
 
 def find_broken_rules(manifest: Manifest) -> Iterator[Finding]:
-    """Yield a finding for every rule that the manifest breaks."""
+    """Yield a finding for each violation of a rule, such as a duplicate name, wrong order or unknown reference."""
     yield from _check_modules(manifest)
     for index, module in enumerate(manifest.modules):
         yield from _check_tasks(module, ("modules", index))
@@ -153,7 +153,7 @@ def _check_answer_keys(milestone: Milestone, path: KeyPath) -> Iterator[Finding]
 
 
 def _check_weights(milestone: Milestone, where: KeyPath) -> Iterator[Finding]:
-    """Yield a finding if no criterion has a weight."""
+    """Yield a finding if every criterion of the milestone has the weight 0."""
     if not any(criterion.weight for criterion in milestone.criteria):
         message = f"no criterion of milestone {milestone.id} has a weight."
         yield Finding((*where, "criteria"), message, "Give one a weight.")

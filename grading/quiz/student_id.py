@@ -39,7 +39,7 @@ def read_student_id(root: Path) -> str | None:
 
 
 def save_student_id(root: Path, student_id: str) -> None:
-    """Write `student.yaml`; raise UsageError if the id is not a user name."""
+    """Write the id, in lower case, to `student.yaml`; raise UsageError if it is not a user name."""
     write_atomically(root / STUDENT_FILE, (HEADER + dump_yaml({"id": normalize_student_id(student_id)})).encode())
 
 

@@ -73,7 +73,7 @@ def _draw_ranks(seed: str, count: int) -> tuple[int, ...]:
 
 
 def choose_student_variant(question: NumberQuestion, student_id: str) -> int:
-    """Return the number of the variant that this student gets."""
+    """Return the number, from 0 to 63, of the variant that this student gets."""
     return _hash_to_int(f"{student_id.lower()}\0{question.id}") % VARIANT_COUNT
 
 

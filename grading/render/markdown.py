@@ -69,7 +69,7 @@ def _render_fold(fold: Fold, max_characters: int) -> str | None:
 
 
 def escape_markdown(text: str, max_characters: int = 400) -> str:
-    """Escape text for a paragraph or a table cell: no markup, HTML, links, mentions or references."""
+    """Put text on one line, cut it, and escape it: no markup, HTML, links, mentions or references."""
     text = re.sub(r"([\\`*_\[\]|~$^])", r"\\\1", _escape_entities(to_one_line(text, max_characters)))
     return _break_links(re.sub(r"^(\d*)([#+\-=.)])", r"\1\\\2", text))
 
@@ -80,7 +80,7 @@ def escape_html(text: str, max_characters: int = 400) -> str:
 
 
 def _escape_entities(text: str) -> str:
-    """Replace the characters that HTML reserves."""
+    """Replace &, < and > with HTML entities."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -23,7 +23,7 @@ class ProgressWatch(Protocol):
         """Called when a phase of `total` steps begins (None if unknown). Each listener decides what to show."""
 
     def report_steps_done(self, steps_done: int, note: str = "") -> None:
-        """Called when this many steps of the phase are done. Each listener decides what to show."""
+        """Called when this many steps of the phase are done in all. Each listener decides what to show."""
 
 
 class SilentWatch:
@@ -84,14 +84,14 @@ class RichWatch:
         self._progress.stop()
 
     def begin_phase(self, title: str, total: int | None) -> None:
-        """Replace the line with a new one that has an empty bar."""
+        """Replace the progress line with one that has the phase's title and an empty bar."""
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._title = cut_line(title, min(60, self._console.width - self._taken))
         self._task = self._progress.add_task(self._title, total=total, note="")
 
     def report_steps_done(self, steps_done: int, note: str = "") -> None:
-        """Move the bar and show the note next to it."""
+        """Set the bar to this many steps done in all, and show the note next to it."""
         if self._task is not None:
             room = self._console.width - self._taken - len(self._title)
             self._progress.update(self._task, completed=steps_done, note=cut_line(note, min(40, room)))

@@ -10,7 +10,7 @@ from grading.result import Result
 
 
 def encode_result(result: Result) -> str:
-    """Encode the record in its own field order, indented by two, ASCII only, with one newline at the end.
+    """Encode the record as JSON in its own field order, indented by two, ASCII only, with one newline at the end.
 
     Numbers that JSON does not support (NaN, infinities) become null. A lone surrogate becomes a question mark.
     """
@@ -18,7 +18,7 @@ def encode_result(result: Result) -> str:
 
 
 def decode_result(encoded: str | bytes) -> Result:
-    """Decode a record strictly, so that "1" does not count as a number. Raise ValidationError if it is invalid."""
+    """Decode JSON strictly as a record, so that "1" is not a number. Raise ValidationError if it is invalid."""
     return Result.model_validate_json(encoded, strict=True)
 
 

@@ -39,7 +39,7 @@ class RecordingScreen:
         self.frames: list[RenderableType] = []
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
-        """Keep the frame without waiting, as nobody is watching."""
+        """Append the frame to `frames` without waiting, whether or not `keep` is set."""
         self.frames.append(renderable)
 
     def ask(self, question: str) -> str | None:  # noqa: ARG002

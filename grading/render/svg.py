@@ -12,7 +12,7 @@ def draw_box(x: float, y: float, width: float, height: float, attributes: str) -
     return f'<rect x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" {attributes}/>'
 
 
-def draw_word(x: float, y: float, text: str, anchor: str = "start", degrees: int = 0, css_class: str = "") -> str:
+def draw_text(x: float, y: float, text: str, anchor: str = "start", degrees: int = 0, css_class: str = "") -> str:
     """Return the SVG element of text that starts, ends or is centred at a point, rotated by `degrees`."""
     more = f' transform="rotate({degrees} {x:.5g} {y:.5g})"' if degrees else ""
     more += f' class="{css_class}"' if css_class else ""

@@ -35,7 +35,7 @@ QUOTE_BAR = "│ "
 
 
 def format_count(count: int, noun: str) -> str:
-    """Format a number followed by its noun in the singular or plural.
+    """Format a count and its noun, with commas between thousands and an added s unless the count is 1.
 
     >>> format_count(1, "file"), format_count(2000, "file")
     ('1 file', '2,000 files')
@@ -44,7 +44,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def truncate_text(text: str, max_characters: int, dropped: int = 0) -> str:
-    """Cut the text after `max_characters` and count what is missing, including `dropped` characters cut earlier.
+    """Cut the text after `max_characters` and append how many are missing, including `dropped` ones cut earlier.
 
     >>> truncate_text("abcdef", 4)
     'abcd… (2 more characters)'
@@ -56,7 +56,7 @@ def truncate_text(text: str, max_characters: int, dropped: int = 0) -> str:
 
 
 def clean_text(text: str, max_characters: int = 2000) -> str:
-    """Remove escapes, invisible characters and stacked marks. If the text exceeds a limit, cut it visibly.
+    """Remove escape sequences, invisible characters and excess stacked marks. Cut text over a limit visibly.
 
     A space breaks anything that GitHub would read as a workflow command (`::error::`, `##[group]`).
     """

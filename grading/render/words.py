@@ -48,19 +48,19 @@ def format_session_heading(session: str, name: str) -> str:
 
 
 def describe_verdict(result: Result) -> str:
-    """Describe the result's verdict. A module is passed, not unlocked."""
+    """Return the result's verdict in words, such as "Unlocked" or, for a module, "Passed"."""
     return name_verdict(result.verdict, is_module=result.milestone is None)
 
 
 def name_verdict(verdict: Verdict, *, is_module: bool) -> str:
-    """Return the name of a verdict. A module is passed, not unlocked."""
+    """Return a verdict in words, such as "Provisionally unlocked" or, for a module, "Provisionally passed"."""
     if is_module and verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return "Passed" if verdict is Verdict.UNLOCKED else "Provisionally passed"
     return _VERDICT_NAMES[verdict]
 
 
 def summarize_criteria(result: Result) -> str:
-    """Summarize in a sentence or two how many criteria are met and whose fault an error is."""
+    """Summarize how many criteria are met and, if the verdict is an error, say that it is not the student's fault."""
     met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
     counts = f"{met} of {len(result.criteria)} criteria met."
     if result.verdict is Verdict.ERROR:
@@ -101,7 +101,9 @@ def group_not_attempted(
             groups.setdefault(explain_missing_verdict(criterion), []).append(criterion)
     several = {why: found for why, found in groups.items() if len(found) > 1}
     one = [
-        c for c in criteria if c.status is not CriterionStatus.NOT_ATTEMPTED or explain_missing_verdict(c) not in several
+        c
+        for c in criteria
+        if c.status is not CriterionStatus.NOT_ATTEMPTED or explain_missing_verdict(c) not in several
     ]
     return tuple(one), several
 
@@ -124,7 +126,7 @@ def list_failures(result: Result) -> list[Failure]:
 
 
 def format_failure_location(failure: Failure) -> str | None:
-    """Format the failure's location, such as "modules/02_tensor/tinytorch/tensor.py:41"."""
+    """Format the failure's location as "FILE:LINE", or "FILE" if it has no line. Return None if it has no file."""
     if failure.file is None:
         return None
     return to_one_line(failure.file if failure.line is None else f"{failure.file}:{failure.line}")
@@ -137,7 +139,7 @@ def format_failure_title(failure: Failure, max_characters: int = 400) -> str:
 
 
 def build_test_command(failure: Failure) -> str | None:
-    """Build the command that runs only this failure's test, in the student's own process."""
+    """Build the shell command that runs only this failure's test with pytest. Return None if it names no test."""
     if failure.test is None:
         return None
     # Only printable ASCII, because the command is meant to be pasted into a shell.
@@ -146,7 +148,7 @@ def build_test_command(failure: Failure) -> str | None:
 
 
 def describe_reused_measurements(result: Result) -> str | None:
-    """State when reused figures were measured. Return None if all figures are new."""
+    """State in a sentence when the reused measurements were made. Return None if none are reused."""
     moments = sorted({c.measured_at for c in result.criteria if c.measured_at is not None})
     if not moments:
         return None

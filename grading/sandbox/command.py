@@ -131,7 +131,7 @@ def _build_bubblewrap_fence(confinement: Confinement, seen: FileView, places: Wo
 
 
 def _build_plain_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
-    """Build the settings with which a worker confines itself without bubblewrap; give its own user its folders.
+    """Build a worker's confinement settings without bubblewrap, and chown its folders to its own user, if any.
 
     The fence is either Landlock, seccomp and limits, or only limits in a plain process.
     """

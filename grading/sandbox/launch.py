@@ -238,7 +238,7 @@ def _start_worker_process(confinement: Confinement) -> WorkerProcess:
 
 
 def _name_signal(number: int) -> str:
-    """Return a signal's name, such as SIGSEGV. Most real-time signals have only a number."""
+    """Return a signal's name, such as "SIGSEGV", or "signal NUMBER" if it has none."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -19,7 +19,7 @@ class OutputTail:
         self._thread.start()
 
     def text(self) -> str:
-        """Return the output that was kept, with a note at the place where some was dropped."""
+        """Return the output as text or, if it is too long, its beginning and end, with a note about the gap."""
         tail = b"".join(self._chunks)
         dropped = self._size - len(self._head) - len(tail)
         middle = f"\n… {dropped:,} bytes omitted …\n".encode() if dropped > 0 else b""

@@ -37,7 +37,7 @@ def find_children(pid: int) -> list[int]:
 
 
 def find_innermost_process(pid: int) -> int:
-    """Follow the first child of each process to the last one, which is the worker inside bubblewrap."""
+    """Return the last process in the chain of first children from ``pid`` itself on: in bubblewrap, the worker."""
     with contextlib.suppress(OSError):
         while children := find_children(pid):
             pid = children[0]

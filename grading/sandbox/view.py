@@ -44,7 +44,7 @@ class FileView:
 
     @functools.cached_property
     def readable(self) -> tuple[tuple[Path, bool], ...]:
-        """Pairs of a real path and whether it is readable or only listable, for a fence that cannot cover paths.
+        """Pairs of a resolved, uncovered path and True if all of it is readable, or False if it may only be listed.
 
         A folder that contains a covered path is replaced by its entries, and may itself be listed.
         """
@@ -95,9 +95,9 @@ def find_real_interpreter() -> Path:
 
 
 def list_data_folders() -> frozenset[Path]:
-    """List the folders of data sets and cached figures, where a worker could find test labels or measurements."""
+    """Return the course's cache folder and any TINYTORCH_DATA folder, where a worker could find test labels."""
     named = os.environ.get(files.VARIABLE)
-    return frozenset({files.find_cache_folder().parent, *([Path(named).expanduser()] if named else [])})
+    return frozenset({files.get_cache_folder().parent, *([Path(named).expanduser()] if named else [])})
 
 
 def find_shared_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
@@ -140,5 +140,5 @@ def _find_package_files(name: str) -> Iterator[Path]:
 
 
 def _is_within(path: Path, folders: Iterable[Path]) -> bool:
-    """Return whether a path is inside one of these folders."""
+    """Return whether a path is one of these folders or inside one of them."""
     return any(path.is_relative_to(folder) for folder in folders)

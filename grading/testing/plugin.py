@@ -169,7 +169,7 @@ def prefix_tests_with_tasks(items: Iterable[pytest.Item]) -> None:
 
 
 def resolve_task_name(name: str, known: set[str]) -> set[str]:
-    """List the known tasks that 2.3 means, or 3: the third task of the only module, or all of module 03; maybe none."""
+    """Return the known tasks that "2.3" means, or "3": task 3 if there is only one module, else all of module 3."""
     modules = {task.partition(".")[0] for task in known}
     if name in known:
         return {name}

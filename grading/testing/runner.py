@@ -182,7 +182,7 @@ class _Collector:
 
 @contextmanager
 def _hide_pytest_settings() -> Iterator[None]:
-    """While the block runs, hide pytest options and plugins that are set in the environment."""
+    """While the block runs, unset all PYTEST_ variables, and keep pytest from loading installed plugins."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:

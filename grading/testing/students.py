@@ -28,7 +28,7 @@ class WorkerStudent:
         return self._worker.module(name)
 
     def recipe(self, module_id: str) -> Any:
-        """Load modules/MODULE_ID/recipe.py, the recipe of the milestone that this module unlocks."""
+        """Load modules/MODULE_ID/recipe.py, a milestone's recipe, in the worker, and return a proxy of the module."""
         return self._worker.recipe(module_id)
 
     def rng(self, seed: int) -> Any:
@@ -48,7 +48,7 @@ class WorkerStudent:
         return self._worker.request("hold_result", function, arguments)
 
     def define(self, function: Callable[..., Any]) -> Any:
-        """Define a test's own function in the worker from its source. The function must import what it needs."""
+        """Define a test's function in the worker from its source, and return a proxy. It must import what it needs."""
         source = "from __future__ import annotations\n" + inspect.getsource(
             function
         )  # the worker must not evaluate annotations

@@ -65,7 +65,7 @@ def draw_calendar(steps: Sequence[TimelineStep]) -> ActivityCalendar | None:
 
 
 def _draw_day(week: int, row: int, count: int, busiest_count: int, is_unlocked: bool) -> str:
-    """Draw one day, shaded by its share of the busiest day's records."""
+    """Return a day's SVG square, shaded by its share of the busiest day's records, and ringed for an unlock."""
     level = -(-LEVELS * count // busiest_count) if count else 0
     kind = f"day level-{level}" + (" gold" if is_unlocked else "")
     x, y = LEFT + CELL * week, TOP + CELL * row

@@ -181,7 +181,7 @@ def _render_changed_students(
     digests: dict[str, str],
     processes: int | None,
 ) -> Iterator[RenderedStudent]:
-    """Write the part of each student in ``todo``, in several processes if there are many, and yield what was made."""
+    """Write the students' pages, in parallel if many; yield each pseudonym, part and number of files written."""
     jobs = [
         [(k.student, digests[k.student.pseudonym]) for k in todo[i : i + CHUNK]] for i in range(0, len(todo), CHUNK)
     ]
@@ -201,7 +201,7 @@ def _render_changed_students(
 def _render_student_batch(
     source: ClassSource, site: SiteContext, target: Path, job: Sequence[tuple[CohortStudent, str]]
 ) -> Iterator[RenderedStudent]:
-    """Write the parts of some students, each given with the digest of its inputs, and yield what was made."""
+    """Write the pages of students given with their digests; yield each pseudonym, part and number of files written."""
     for student, digest in job:
         story = build_student_story(source.load_member(student), site.manifest)
         files = render_student_pages(story, site)

@@ -30,7 +30,7 @@ class BuildState:
 
     @property
     def files(self) -> set[str]:
-        """The paths of all files that the build wrote."""
+        """The paths of all files of the site, relative to its folder, whichever build wrote them."""
         return {path for made in self.parts.values() for path in made.files}
 
 
@@ -40,7 +40,7 @@ def get_state_file_path(target: Path) -> Path:
 
 
 def read_build_state(target: Path) -> BuildState | None:
-    """Read the state of the last build at `target`, empty after an older version; return None if it is unusable."""
+    """Read the state of the last build at `target`, empty after an older version, or None if missing or unusable."""
     try:
         said = json.loads(get_state_file_path(target).read_bytes())
         if said["version"] < VERSION:  # everything is rebuilt

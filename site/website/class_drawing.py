@@ -30,7 +30,7 @@ class HeatCell:
 
     @property
     def words(self) -> str:
-        """The cell's meaning in words, for the table."""
+        """The cell's meaning in words for the table, such as "3 tries" or "open, 1 try"; "–" if not begun."""
         if self.shade == 0:
             return "–"
         tried = f"{self.tries} tr{'y' if self.tries == 1 else 'ies'}"

@@ -193,7 +193,7 @@ def _compute_percentage(count: int, students: list[StudentSummary]) -> float:
 def _compare_last_two_weeks(
     students: list[StudentSummary], manifest: Manifest, newest: datetime
 ) -> Iterable[WeeklyChange]:
-    """Compare the week up to the newest record with the week before it."""
+    """Count active students, completed modules and unlocks in the week up to the newest record and the week before."""
 
     def count_weeks_ago(at: str | None) -> int:
         """Count the complete weeks from a time to the newest record; return -1 without a time."""

@@ -46,7 +46,7 @@ class DocumentPage:
 
 
 def render_trusted_document(text: str, link: LinkConverter = str) -> DocumentPage:
-    """Render a complete document. Its text is the course's own, so HTML in it is kept."""
+    """Render the course's own Markdown, HTML in it included, as a title, the body below it, and a list of headings."""
     parser = _build_markdown_parser()
     tokens = parser.parse(text)
     _set_anchors_and_links(tokens, link)

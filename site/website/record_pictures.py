@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from grading.render.svg import draw_box, draw_word
+from grading.render.svg import draw_box, draw_text
 from grading.render.text import to_one_line
 from grading.result import RIVAL_SETS, Picture
 
@@ -59,8 +59,8 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
     for row, label in enumerate(labels):
         y = top + tall * row
         shapes += [
-            draw_word(left - 8, y + 18, label, "end"),
-            draw_word(left + wide * (row + 0.4), top - 8, label, degrees=-45),
+            draw_text(left - 8, y + 18, label, "end"),
+            draw_text(left + wide * (row + 0.4), top - 8, label, degrees=-45),
         ]
         for column in range(classes):
             x, count = left + wide * column, int(counts[row, column])
@@ -68,7 +68,7 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
             opacity = 0.6 * min(1.0, float(shares[row, column]) / most)
             shapes.append(draw_box(x, y, wide - 2, tall - 2, f'class="{kind}" fill-opacity="{opacity:.2f}"'))
             if count:
-                shapes.append(draw_word(x + wide / 2 - 1, y + 17, f"{count:,}", "middle"))
+                shapes.append(draw_text(x + wide / 2 - 1, y + 17, f"{count:,}", "middle"))
     said = f"Of {total:,} test images, {int(np.trace(counts)):,} were classified correctly."
     wrong = np.where(np.eye(classes, dtype=bool), 0, counts)
     if wrong.max() > 0:
@@ -111,8 +111,8 @@ def _draw_time_bars(times: np.ndarray, labels: list[str]) -> Drawing | None:
     shapes, parts = [], []
     for place, (label, time) in enumerate(zip(labels, times.tolist(), strict=True)):
         y, width, text = tall * place, (WIDTH - left - right) * time / longest, f"{time / 1000:.1f} ms"
-        shapes += [draw_word(left - 8, y + 20, label, "end"), draw_box(left, y + 4, width, tall - 8, 'class="time"')]
-        shapes.append(draw_word(left + width + 8, y + 20, text))
+        shapes += [draw_text(left - 8, y + 20, label, "end"), draw_box(left, y + 4, width, tall - 8, 'class="time"')]
+        shapes.append(draw_text(left + width + 8, y + 20, text))
         parts.append(f"{label} {text}")
     said = f"CPU time of one training step: {', '.join(parts)}."
     if len(times) > 1 and times[1] > 0:
@@ -130,7 +130,7 @@ def _draw_rival_ladders(per_mille: np.ndarray, labels: list[str]) -> Drawing | N
     shapes, parts, top = [], [], 0.0
     for column, title in enumerate(SETS[name] for name in RIVAL_SETS):
         rungs = per_mille[:, column].tolist()
-        shapes.append(draw_word(0, top + 18, title, css_class="heading"))
+        shapes.append(draw_text(0, top + 18, title, css_class="heading"))
         drawn, height = _draw_ranked_bars(
             rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True
         )
@@ -164,9 +164,9 @@ def _draw_ranked_bars(
     for place, rung in enumerate(order):
         y, width = top + tall * place, (WIDTH - left - right) * rungs[rung] / longest
         kind = "rival" if rung else "time"
-        shapes.append(draw_word(left - 8, y + 16, labels[rung], "end", css_class="" if rung else "heading"))
+        shapes.append(draw_text(left - 8, y + 16, labels[rung], "end", css_class="" if rung else "heading"))
         shapes.append(draw_box(left, y + 3, width, tall - 6, f'class="{kind}"'))
-        shapes.append(draw_word(left + width + 8, y + 16, write(rungs[rung])))
+        shapes.append(draw_text(left + width + 8, y + 16, write(rungs[rung])))
     return shapes, tall * len(rungs)
 
 
@@ -182,14 +182,14 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
     if len(labels) != size + 1 or wide < SMALLEST_CELL or percent.min() < 0:
         return None
     shapes = [
-        draw_word(left + wide * (place + 0.6), top - 6, label, degrees=-60) for place, label in enumerate(labels[:size])
+        draw_text(left + wide * (place + 0.6), top - 6, label, degrees=-60) for place, label in enumerate(labels[:size])
     ]
     y = float(top)
     for layer in range(layers):
-        shapes.append(draw_word(0, y + 16, f"Layer {layer + 1}", css_class="heading"))
+        shapes.append(draw_text(0, y + 16, f"Layer {layer + 1}", css_class="heading"))
         y += 22
         for row, label in enumerate(labels[-written:]):
-            shapes.append(draw_word(left - 8, y + 12, label, "end"))
+            shapes.append(draw_text(left - 8, y + 12, label, "end"))
             shapes.append(draw_box(left, y, wide * (before + row + 1) - 1, tall - 1, 'class="rest"'))
             for column in np.flatnonzero(percent[layer, row, : before + row + 1] >= FAINTEST).tolist():
                 look = f'class="time" fill-opacity="{min(100, int(percent[layer, row, column])) / 100:.2f}"'

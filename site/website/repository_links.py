@@ -41,7 +41,7 @@ class LinkedRepository:
 
     @property
     def attestations(self) -> str | None:
-        """The address of the page on which GitHub lists whatever workflows have signed in a public repository."""
+        """The address of GitHub's list of what a public repository's workflows have signed; None for another host."""
         return f"{self.address}/attestations" if self.on_github else None
 
 

@@ -144,7 +144,7 @@ def _build_steps_without_next(read: Sequence[ValidatedRecord], manifest: Manifes
 
 
 def name_judging_course(result: Result, *, is_current: bool) -> str:
-    """Return the version of the course that graded a result, and whether the course has changed since."""
+    """Name the course that graded a result, with its version and digest, and say if the course has changed since."""
     course = to_one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
     return course if is_current else f"{course}, which has changed since"
 

@@ -17,7 +17,7 @@ from grading.manifest.file_checks import find_missing_file_problems
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, NumberQuestion
 from grading.manifest.problems import ManifestError
-from grading.manifest.question_checks import check_questions
+from grading.manifest.question_checks import find_question_problems
 from grading.manifest.schema import SCHEMA_PATH
 from grading.manifest.topics import DOCUMENT, TOPIC_SIGNS, find_troubleshooting_topics, read_topics
 from grading.result import CriterionResult, CriterionStatus, Failure
@@ -259,7 +259,7 @@ def test_every_task_of_the_manifest_has_a_gap_and_every_gap_a_task():
 
 def test_all_number_questions_can_be_asked_and_answered():
     """Every combination of parameters gives a prompt and a finite answer."""
-    assert check_questions(MANIFEST, ROOT) == ()
+    assert find_question_problems(MANIFEST, ROOT) == ()
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_question_that_cannot_be_asked_is_named(change, key, message):
     fields = {"prompt": "What is {{ x }}?", "parameters": {"x": tuple(range(3, 70))}, "answer": "x"} | change
     question = NumberQuestion(kind="number", id="training_memory", read="the lesson", **fields)
     broken = ONE.model_copy(update={"questions": (question, *ONE.questions[1:])})
-    problems = check_questions(MANIFEST.model_copy(update={"milestones": (broken,)}), ROOT)
+    problems = find_question_problems(MANIFEST.model_copy(update={"milestones": (broken,)}), ROOT)
     assert message in problems[0].message
     line = (ROOT / "milestones.yaml").read_text(encoding="utf-8").splitlines()[problems[0].line - 1]
     assert key in line or key == "digits"

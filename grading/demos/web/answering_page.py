@@ -37,7 +37,7 @@ class AnsweringPage(NetworkPage):
         return self._await_answer(self._parse_question(question))
 
     def _await_answer(self, parsed: Any) -> dict[str, Any]:
-        """Queue a parsed question and wait for its answer. Return `{"busy": True}` if the network is busy."""
+        """Queue a parsed question and wait for its answer. Return `{"busy": True}` if it does not come in time."""
         future: Future[dict[str, Any]] = Future()
         try:
             self._waiting.put_nowait((parsed, future))

@@ -98,7 +98,7 @@ class LanguagePage(AnsweringPage):
         return {"examples": phrases, "language": describe_grammar(self._task.functions.language)}
 
     def parse_typed_request(self, question: Any) -> dict[str, Any]:
-        """Parse typed text as the beginning of a function, or return why it is not one."""
+        """Return a requested function's beginning, or why it is refused. Raise ValueError for an invalid question."""
         (typed,) = _require_fields(question, typed=str)
         try:
             beginning = parse_function_request(typed, self._task.functions.language)
@@ -107,7 +107,7 @@ class LanguagePage(AnsweringPage):
         return {"text": beginning.text, "understood": beginning.understood}
 
     def run_written_function(self, question: Any) -> dict[str, Any]:
-        """Run a written function on the inputs that were typed in, or on drawn ones if there are none."""
+        """Run a written function on typed inputs, or else drawn ones. Raise ValueError for an invalid question."""
         text, written, typed = _require_fields(question, text=str, written=str, arguments=list)
         beginning = self._parse_beginning(text)
         _check_length(written)
@@ -120,7 +120,7 @@ class LanguagePage(AnsweringPage):
         return {"parameters": list_parameter_names(beginning.text + written), **asdict(trial)}
 
     def ask_rivals(self, question: Any) -> dict[str, Any]:
-        """Have each rival continue a beginning, and try the functions that they write."""
+        """Have each rival continue a beginning, and run the result. Raise ValueError for an invalid question."""
         (text,) = _require_fields(question, text=str)
         tried = try_rivals(self._parse_beginning(text), self._rivals, seed=0)
         return {

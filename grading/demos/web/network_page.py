@@ -77,7 +77,7 @@ class NetworkPage:
         self._wait_for_close()
 
     def close(self) -> None:
-        """End the wait in `run` for the page to be closed."""
+        """Mark the page as closed, so that `run` returns once training is over."""
         self._ended.set()
 
     def _train_and_serve(
@@ -147,7 +147,7 @@ def serve_page(
 
 
 def select_failure_fields_for_page(failure: Failure | None) -> dict[str, Any] | None:
-    """Convert a failure to plain text for the page, of limited length and without control characters."""
+    """Return a failure's fields for the page, with texts of limited length and without control characters."""
     if failure is None:
         return None
     fields = failure.model_dump(
