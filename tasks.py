@@ -202,7 +202,7 @@ def check_or_convert_roster(
     classroom: str = "",
     assignment: str = "",
 ) -> int:
-    """Check the roster (with --classroom50, write it first) and show who is new, gone or renamed. Exit 1 on errors."""
+    """Check the roster (--classroom50 writes a new one first). Show who is new, gone or renamed. Exit 1 on errors."""
     from desk import printing
     from desk.class_folder import make_class_folder
     from desk.classroom50_exchange import convert_classroom50_roster_file

@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def seal_manifest(manifest: Manifest) -> Manifest:
-    """Copy the manifest with digests in place of answers. Raise ValueError if an answer is not in plain text."""
+    """Copy the manifest, replacing answers with digests. Raise ValueError if an answer is not in plain text."""
     milestones = tuple(
         milestone.model_copy(update={"questions": tuple(map(seal_question, milestone.questions))})
         for milestone in manifest.milestones

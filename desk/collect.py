@@ -97,7 +97,7 @@ def collect_class(
         require_disk_space(folder)
         roster = compare_roster(book, rows)
         save_course_version(book, now)
-        book.enroll_students(rows)
+        book.set_enrolled_students(rows)
         context = InspectionContext(
             folder.resolve(), base or Path.cwd(), manifest, compute_skeleton_digests(root, manifest), times
         )

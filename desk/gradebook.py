@@ -99,7 +99,7 @@ class Gradebook:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def enroll_students(self, rows: Iterable[RosterRow]) -> None:
+    def set_enrolled_students(self, rows: Iterable[RosterRow]) -> None:
         """Enroll the roster's students; all other students are kept but are no longer enrolled."""
         names = [f.name for f in fields(RosterRow)]
         values = ", ".join("?" * (len(names) + 1))
@@ -379,7 +379,7 @@ def load_migrations() -> dict[int, str]:
 
 
 def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Run the SQL files not yet applied to this gradebook, each in one transaction that also saves its number.
+    """Run the SQL files that this gradebook lacks. Raise UsageError if it is foreign or from a later version.
 
     Raise UsageError if a different program or a later version of the course wrote the file.
     """

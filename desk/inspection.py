@@ -118,7 +118,7 @@ def _list_cutoff_times(terms: DeadlineTerms | None) -> tuple[datetime, ...]:
 def _inspect_or_raise(
     row: RosterRow, name: str, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> Inspection:
-    """Fetch a repository's new pushes, commits and records, and note what cannot be fetched. Raise other failures."""
+    """Fetch new pushes, commits and records. Note failures for records and earlier commits, and raise any other."""
     address = _build_git_address(name, context.base)
     heads = git.list_remote_heads(address)
     if heads.commit is None or heads.branch is None:
@@ -194,7 +194,7 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
 def _read_published_records(repository: Path, commit: str, student: str) -> tuple[PublishedRecord, ...]:
     """Read the newest records on the `progress` branch, each with any reason why its ledger does not verify it."""
     head = next(
-        filter(None, map(ledger.parse_ledger_head, git.list_commit_messages(repository, commit, COMMITS))), None
+        filter(None, map(ledger.parse_ledger_trailer, git.list_commit_messages(repository, commit, COMMITS))), None
     )
     folder = f"{progress.FOLDER.as_posix()}/"
     listed = [

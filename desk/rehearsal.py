@@ -42,7 +42,7 @@ MARKER = "student_"
 
 
 def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: datetime | None = None) -> Path:
-    """Write a class into a new folder (roster, students' bare repositories); return the roster's path.
+    """Write a roster, bare repositories and, for 6 or more students, a gradebook. Return the roster's path.
 
     Deadlines and a gradebook are added if any student has recorded results or a new id. Raise UsageError if the folder
     already contains a roster or if the number of students is invalid, and GraderError if git fails.
@@ -155,7 +155,7 @@ def _fill_rehearsal_gradebook(
     course = build_course_record(root, manifest)
     rows = {row.id: row for row in read_roster(folder / FILE).rows}
     with open_gradebook(folder / BOOK, make=True) as book:
-        book.enroll_students(replace(rows[member.id], id=member.before or member.id) for member in cast)
+        book.set_enrolled_students(replace(rows[member.id], id=member.before or member.id) for member in cast)
         for member in cast:
             for turn, (commit, days) in enumerate(zip(commits[member.id], member.days, strict=True)):
                 at = now - timedelta(days=days, hours=-1)

@@ -151,7 +151,7 @@ def test_what_was_graded_keeps_the_scheme_it_was_graded_by(class_folder: Path, r
     parts = tuple(c.model_copy(update={"partial": c.unit is Unit.FRACTION, "weight": 3.0}) for c in one.criteria)
     weighted = Result.model_validate(one.model_dump() | {"criteria": [c.model_dump() for c in parts]})
     with open_gradebook(class_folder / FILE, make=True) as book:
-        book.enroll_students([RosterRow("ada"), RosterRow("bob")])
+        book.set_enrolled_students([RosterRow("ada"), RosterRow("bob")])
         book.save_result("ada", one)
         book.save_result("bob", weighted.model_copy(update={"criteria": (parts[0], parts[1])}))
         found = compute_scores(book, load_manifest(root))

@@ -260,7 +260,7 @@ def _complete_prompts_shuffled(
 
 
 def _measure_with_fresh_weights(run: TextRun) -> dict[str, float]:
-    """Restore fresh weights, and collect the figures that all three texts have in common."""
+    """Leave ``run.writer`` with fresh weights; return its loss ratio then, and the run's other shared figures."""
     run.writer.load_weights(run.own)
     return {
         "fresh_ratio": run.fresh_ratio,

@@ -59,7 +59,7 @@ def verify_branch_records(
     `read_contents` returns the contents of the given files, which are the ledger and the files that its newest lines
     name. `repository_id` is GitHub's number for the repository, or None if it is unknown.
     """
-    head = next(filter(None, map(ledger.parse_ledger_head, islice(messages, MAX_COMMITS))), None)
+    head = next(filter(None, map(ledger.parse_ledger_trailer, islice(messages, MAX_COMMITS))), None)
     lines: list[bytes] = []
     if sizes.get(ledger.LEDGER_FILE, ledger.MAX_LEDGER_BYTES + 1) <= ledger.MAX_LEDGER_BYTES:
         lines = ledger.split_ledger_lines(read_contents([ledger.LEDGER_FILE])[ledger.LEDGER_FILE])

@@ -57,7 +57,7 @@ class LedgerHead:
 
     @property
     def trailer(self) -> str:
-        """The line of a commit message that contains this head. `parse_ledger_head` reads it."""
+        """The line of a commit message that contains this head. `parse_ledger_trailer` reads it."""
         return f"TinyTorch-Ledger: {self.number} {self.digest}"
 
 
@@ -135,7 +135,7 @@ def compute_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def parse_ledger_head(message: str) -> LedgerHead | None:
+def parse_ledger_trailer(message: str) -> LedgerHead | None:
     """Return the ledger's head from a commit message's last trailer, or None if there is no trailer."""
     found = _TRAILER.findall(message)
     return LedgerHead(int(found[-1][0]), found[-1][1]) if found else None

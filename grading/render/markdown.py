@@ -75,7 +75,7 @@ def escape_markdown(text: str, max_characters: int = 400) -> str:
 
 
 def escape_html(text: str, max_characters: int = 400) -> str:
-    """Escape text for one line of HTML (`<summary>`), where Markdown's escapes do not work."""
+    """Cut text to one line, then escape it for HTML and break its links, which can make it longer."""
     return _break_links(_escape_entities(to_one_line(text, max_characters)))
 
 

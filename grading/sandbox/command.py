@@ -50,7 +50,7 @@ class WorkerPaths:
     """The folders of packages on the worker's import path."""
 
 
-def build_worker_command(
+def prepare_worker_command(
     confinement: Confinement, private: Path, pipe_descriptor: int
 ) -> tuple[list[str], dict[str, str]]:
     """Prepare a worker's folders and their permissions, and return its command line and environment.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from grading.errors import GraderError
 from grading.sandbox import bubblewrap
-from grading.sandbox.command import build_worker_command
+from grading.sandbox.command import prepare_worker_command
 from grading.sandbox.folders import delete_folder
 from grading.sandbox.output import OutputTail
 from grading.sandbox.processes import Usage, find_innermost_process, read_cpu_nanoseconds, read_usage
@@ -217,7 +217,7 @@ def _start_worker_process(confinement: Confinement) -> WorkerProcess:
         on_failure.callback(delete_folder, private)
         if confinement.sandbox != "bubblewrap":
             adopt_orphans()
-        argv, environment = build_worker_command(confinement, private, theirs.fileno())
+        argv, environment = prepare_worker_command(confinement, private, theirs.fileno())
         process = subprocess.Popen(  # noqa: S603 - our own command line
             argv,
             stdin=subprocess.DEVNULL,

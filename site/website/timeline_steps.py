@@ -104,7 +104,7 @@ def _fold_group_into_one_step(steps: list[TimelineStep]) -> FoldedSteps:
 
 def build_timeline_steps(read: Sequence[ValidatedRecord], manifest: Manifest) -> tuple[TimelineStep, ...]:
     """Build a step for each record, with what came next."""
-    return tuple(_describe_next_steps(list(_build_steps_without_next(read, manifest))))
+    return tuple(_add_what_came_next(list(_build_steps_without_next(read, manifest))))
 
 
 def _build_steps_without_next(read: Sequence[ValidatedRecord], manifest: Manifest) -> Iterator[TimelineStep]:
@@ -197,7 +197,7 @@ def select_curves_to_draw(result: Result | None) -> tuple[Curve, ...]:
     return tuple(c for c in curves if c.name == curves[0].name)[:5]
 
 
-def _describe_next_steps(steps: list[TimelineStep]) -> Iterator[TimelineStep]:
+def _add_what_came_next(steps: list[TimelineStep]) -> Iterator[TimelineStep]:
     """Yield each step with a sentence on which step came next and how much later; the last one stays as it is."""
     for step, after in pairwise(steps):
         passed: timedelta = after.at - step.at

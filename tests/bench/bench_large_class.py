@@ -86,7 +86,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
     make_class_folder(folder)
     left, course = RESULTS, build_course_record(ROOT, manifest)
     with open_gradebook(folder / FILE, make=True) as book, tempfile.TemporaryDirectory() as records:
-        book.enroll_students(rows)
+        book.set_enrolled_students(rows)
         for number, row in enumerate(rows):
             write_simulated_records(Path(records, row.id), manifest, random.Random(number), row.id)  # noqa: S311 - for play
             files = sorted(Path(records, row.id, progress.FOLDER).glob("*.json"))
@@ -171,7 +171,7 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
     commits = _run_git(["--git-dir", str(one), "for-each-ref", "--format=%(objectname)", "--sort=refname"]).split()
     (folder / "repositories").mkdir()
     with open_gradebook(folder / FILE, make=True) as book:
-        book.enroll_students(rows)
+        book.set_enrolled_students(rows)
         for row, commit in zip(rows, commits, strict=True):
             (folder / "repositories" / f"{row.id}.git").symlink_to(one)
             book.save_visit(Visit(row.id, START, MAIN, commit.decode()))

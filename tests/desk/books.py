@@ -38,7 +38,7 @@ def make_graded_result(
 def fill_gradebook(path: Path, rows: Sequence[RosterRow], work: dict[str, Sequence[tuple[int, int, datetime]]]) -> Path:
     """Fill a gradebook for these students from (commit, criteria met, pushed at), each graded an hour later."""
     with open_gradebook(path, make=True) as book:
-        book.enroll_students(rows)
+        book.set_enrolled_students(rows)
         for student, commits in work.items():
             for number, met, at in commits:
                 one = make_graded_result(number, met=met, at=at + timedelta(hours=1))

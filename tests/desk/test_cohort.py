@@ -85,7 +85,7 @@ def test_a_gradebook_holds_official_results_and_published_records(class_folder: 
     rows = [RosterRow("ada", "Ada Lovelace", public=True), RosterRow("bob"), RosterRow("gone")]
     path = fill_gradebook(class_folder / "gradebook.sqlite", rows, {"ada": [(1, 2, DAY)], "gone": [(2, 2, DAY)]})
     with open_gradebook(path) as book:
-        book.enroll_students(rows[:2])
+        book.set_enrolled_students(rows[:2])
         for reason, days in (("it was edited", 2), (None, -2)):
             event = make_attempt_at(DAY + timedelta(days=days), build_not_yet())
             text = progress.encode_event_file(event).decode()

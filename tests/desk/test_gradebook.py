@@ -29,7 +29,7 @@ def test_what_is_kept_is_read_back_and_kept_once(class_folder: Path) -> None:
     path = class_folder / "g.sqlite"
     with open_gradebook(path, make=True) as book:
         for _ in range(2):
-            book.enroll_students([ADA, BOB])
+            book.set_enrolled_students([ADA, BOB])
             book.save_pushes("ada", [Push(MAIN, format_commit(1), TERM, "github")])
             book.save_result("ada", make_graded_result(1))
         book.save_visit(Visit("ada", TERM, MAIN, format_commit(1), problem="x"))
@@ -41,7 +41,7 @@ def test_what_is_kept_is_read_back_and_kept_once(class_folder: Path) -> None:
         assert book.read_visits()["ada"] == Visit("ada", TERM, MAIN, format_commit(1), problem="x")
         with pytest.raises(KeyError):
             book.load_result("none")
-        book.enroll_students([BOB])
+        book.set_enrolled_students([BOB])
         assert book.list_students() == (BOB,)
         assert len(book.list_gradings()) == 1
 
@@ -55,7 +55,7 @@ def test_a_disk_without_locks_keeps_a_gradebook(class_folder: Path, monkeypatch:
     monkeypatch.setattr(gradebook.fcntl, "lockf", lockf)
     path = class_folder / "a class?.sqlite"
     with open_gradebook(path, make=True) as book:
-        book.enroll_students([ADA])
+        book.set_enrolled_students([ADA])
         assert [file.name for file in class_folder.iterdir() if "a class" in file.name] == [path.name]
     with open_gradebook(path) as book:
         assert book.list_students() == (ADA,)
@@ -64,7 +64,7 @@ def test_a_disk_without_locks_keeps_a_gradebook(class_folder: Path, monkeypatch:
 def test_an_interrupted_write_leaves_nothing_half_written(class_folder: Path) -> None:
     """If one record cannot be saved, none of its batch is."""
     with open_gradebook(class_folder / "g.sqlite", make=True) as book:
-        book.enroll_students([ADA])
+        book.set_enrolled_students([ADA])
         good = PublishedRecord("ada", "progress/a.json", TERM, 1, "{}", None)
         with pytest.raises(sqlite3.IntegrityError):
             book.save_records("ada", [good, PublishedRecord("ada", "progress/b.json", TERM, 1, "no JSON", None)])
@@ -77,7 +77,7 @@ def test_days_of_single_milestones_are_kept(class_folder: Path) -> None:
     """The days are kept as in the roster."""
     row = RosterRow("ada", extension_days=1, milestone_days=((1, 3), (12, 140)))
     with open_gradebook(class_folder / "g.sqlite", make=True) as book:
-        book.enroll_students([row, RosterRow("bob")])
+        book.set_enrolled_students([row, RosterRow("bob")])
         assert book.list_students() == (row, RosterRow("bob"))
 
 

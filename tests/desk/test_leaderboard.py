@@ -100,7 +100,7 @@ def run_counts(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[s
     """Create a class in which Ada, Bob and Cyd have milestone 4, and count the runs of a fake grader."""
     runs: Counter[str] = Counter()
     with open_gradebook(class_folder / FILE, make=True) as book:
-        book.enroll_students(ROWS)
+        book.set_enrolled_students(ROWS)
         for number, student in enumerate(("ada", "bob", "cyd"), start=1):
             book.save_result(student, make_graded_result(number, milestone=4))
 
@@ -198,7 +198,7 @@ def test_no_grade_comes_of_it(class_folder: Path) -> None:
         assert len(book.list_gradings()) == 3
     renamed = [RosterRow("ada_uni", leaderboard=True), *ROWS[1:]]
     with open_gradebook(class_folder / FILE) as book:
-        book.enroll_students(renamed)
+        book.set_enrolled_students(renamed)
     rename_student(class_folder, renamed, "ada", "ada_uni")
     with open_gradebook(class_folder / FILE) as book:
         assert {run.student for run in read_leaderboard_runs(book)} == {"ada_uni", "bob", COURSE}
@@ -210,9 +210,9 @@ def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
     """Runs stay in the gradebook, but none of them is shown."""
     run_leaderboard(ROOT, class_folder, SilentWatch())
     with open_gradebook(class_folder / FILE) as book:
-        book.enroll_students([ROWS[0], RosterRow("bob", "Bob Hidden")])
+        book.set_enrolled_students([ROWS[0], RosterRow("bob", "Bob Hidden")])
         assert {e.student for ranking in rank_boards(book) for e in ranking.entries} == {"ada", COURSE}
-        book.enroll_students([RosterRow("ada")])
+        book.set_enrolled_students([RosterRow("ada")])
         assert list(rank_boards(book)) == []
 
 

@@ -37,7 +37,7 @@ def test_a_roster_is_compared_with_what_was_collected(members_folder: Path) -> N
     with open_gradebook(members_folder / FILE) as book:
         assert compare_roster(book, [ADA, BOB, CYD]) == RosterChanges()
         found = compare_roster(book, rows)
-        book.enroll_students(rows)
+        book.set_enrolled_students(rows)
         later = compare_roster(book, rows)
     assert (found.new, found.gone) == (("ada_uni", "dan", "robert"), ("ada", "bob"))
     assert found.renamed == (
@@ -60,7 +60,7 @@ def test_nothing_is_said_before_the_first_collection(class_folder: Path) -> None
 def test_records_are_taken_over_and_none_is_lost(members_folder: Path) -> None:
     """Results, push times and fetched repositories go to the new id, whether or not it already has its own."""
     with open_gradebook(members_folder / FILE) as book:
-        book.enroll_students([RENAMED, BOB, CYD])
+        book.set_enrolled_students([RENAMED, BOB, CYD])
         pushes = book.read_pushes()["ada"]
         book.save_pushes("ada_uni", pushes[:1])  # looked at since
     assert rename_student(members_folder, [RENAMED, BOB, CYD], "ada", "ada_uni") == 2
@@ -78,7 +78,7 @@ def test_an_older_gradebook_merged_later_brings_the_old_id_back_to_nobody(member
     """A workflow's artifact may still hold results under the old id."""
     older = fill_gradebook(tmp_path / "older" / FILE, [ADA], WORK | {"ada": [(9, 2, TERM)], "bob": []})
     with open_gradebook(members_folder / FILE) as book:
-        book.enroll_students([RENAMED, BOB, CYD])
+        book.set_enrolled_students([RENAMED, BOB, CYD])
         book.rename_student("ada", "ada_uni", datetime.now(UTC))
     for _ in range(2):
         merge_gradebooks(members_folder / FILE, [older])

@@ -76,7 +76,7 @@ def test_no_grading_touches_an_override(overrides_folder: Path) -> None:
     """The decision counts after a better result, a worse one, or a merged gradebook."""
     override_grade(overrides_folder, "bob", points="70")
     with open_gradebook(overrides_folder / FILE) as book:
-        book.enroll_students(row for row, _ in book.list_known_students())
+        book.set_enrolled_students(row for row, _ in book.list_known_students())
         book.save_result("bob", make_graded_result(9, at=TERM + timedelta(days=1)))
     merge_gradebooks(
         overrides_folder / FILE,

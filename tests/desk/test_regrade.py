@@ -55,7 +55,7 @@ def decide_regrade(book: Gradebook, policy: Policy, days: int = 9, digest: str =
 def book(class_folder: Path):
     """Fill a gradebook: Ada loses half with the new course, Bob gains half, and Cyd's work is not regraded."""
     with open_gradebook(class_folder / FILE, make=True) as made:
-        made.enroll_students([RosterRow("ada", "Ada"), RosterRow("bob"), RosterRow("cyd")])
+        made.set_enrolled_students([RosterRow("ada", "Ada"), RosterRow("bob"), RosterRow("cyd")])
         for number, (student, before, after) in enumerate((("ada", 2, 1), ("bob", 1, 2), ("cyd", 2, None)), start=1):
             made.save_result(student, make_judged_result(number, before, OLD))
             if after is not None:

@@ -169,7 +169,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
     with open_gradebook(class_folder / FILE, make=True) as book:
         for student in ("ada", "bob", "gone"):
             school.enroll_student(student, solution)
-        book.enroll_students(school.rows)
+        book.set_enrolled_students(school.rows)
         for student in ("ada", "bob"):
             if student == "bob":
                 layers = school.get_work_folder("bob") / "modules/02_tensor/tinytorch/tensor.py"
@@ -187,7 +187,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
     assert "03_activations" in text
     assert "root:" not in text
     with open_gradebook(tmp_path / "last" / FILE, make=True) as book:
-        book.enroll_students([RosterRow("zoe", "Zoe", section="B"), RosterRow("ada")])
+        book.set_enrolled_students([RosterRow("zoe", "Zoe", section="B"), RosterRow("ada")])
         for student in ("zoe", "ada"):
             book.save_visit(Visit(student, school_day(), "refs/heads/main", head_of["ada"]))
     with pytest.raises(UsageError, match="inv collect --only fetch --folder"):

@@ -284,8 +284,8 @@ def test_a_written_line_is_read_as_it_was() -> None:
         1, "progress/a.json", "a" * 64, ledger.START_DIGEST, 7, 8, at_
     )
     assert head == LedgerHead(1, ledger.compute_sha256(split_ledger_lines(text)[1]))
-    assert ledger.parse_ledger_head(f"x\n\n{head.trailer}\n") == head
-    assert ledger.parse_ledger_head("TinyTorch-Ledger: 1 abc") is None
+    assert ledger.parse_ledger_trailer(f"x\n\n{head.trailer}\n") == head
+    assert ledger.parse_ledger_trailer("TinyTorch-Ledger: 1 abc") is None
 
 
 json_values = st.recursive(
@@ -324,5 +324,5 @@ def test_no_record_crashes_its_reader(data: bytes) -> None:
 @given(st.text(max_size=300))
 def test_no_message_crashes_the_reader_of_heads(message: str) -> None:
     """A commit message names a head or does not."""
-    head = ledger.parse_ledger_head(message)
+    head = ledger.parse_ledger_trailer(message)
     assert head is None or head.trailer in message

@@ -76,7 +76,7 @@ def test_the_first_publication_makes_the_branch(repository: FakeRepository, mani
         "run_id": 7,
         "started_at": "2026-03-01T12:30:00+00:00",
     }
-    assert ledger.parse_ledger_head(repository.commit(published.commit)["message"]) == published.head
+    assert ledger.parse_ledger_trailer(repository.commit(published.commit)["message"]) == published.head
 
 
 def test_what_is_published_is_read_back_verified(repository: FakeRepository, manifest: Manifest) -> None:

@@ -79,7 +79,7 @@ def test_a_run_is_published_and_read_back(hub: Hub, client: Client, job: dict[st
     assert [(e.session, e.reason) for e in records.entries] == [("milestone-1", None), ("module-02_tensor", None)]
     assert records.head.digest in printed
     assert records.head.digest in Path(job["GITHUB_STEP_SUMMARY"]).read_text()
-    assert ledger.parse_ledger_head(repository.objects[commit][1]["message"]) == records.head
+    assert ledger.parse_ledger_trailer(repository.objects[commit][1]["message"]) == records.head
     assert "Nothing new" in run_publish()[1]
     assert repository.refs["refs/heads/progress"] == commit
 

@@ -147,7 +147,7 @@ def serve_page(
 
 
 def select_failure_fields_for_page(failure: Failure | None) -> dict[str, Any] | None:
-    """Return a failure's fields for the page, with texts of limited length and without control characters."""
+    """Select a failure's fields for the page, with texts cleaned and shortened, and bars before several lines."""
     if failure is None:
         return None
     fields = failure.model_dump(
