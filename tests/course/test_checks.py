@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,6 +29,12 @@ from grading.manifest.loader import load_manifest
 from grading.render.progress_watch import SilentWatch
 
 from .conftest import CODE, LESSON, TESTS
+
+
+@pytest.fixture(autouse=True)
+def _check_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no processes, each of which would import everything, for a course of three tests."""
+    monkeypatch.setattr("course.checks.behaviour._start_pool", lambda: nullcontext(SimpleNamespace(map=map)))
 
 
 def replace_text(course: CourseTree, path: Path | str, old: str, new: str) -> None:
