@@ -59,7 +59,7 @@ def make_partial_skeleton(source: str, manifest: Manifest, path: Path, *tasks: s
 def mark_gaps(source: str, manifest: Manifest, path: Path) -> tuple[str, frozenset[str]]:
     """Make each solution, when run, add its task to `tinytorch.reached.tasks`. Also return the unmarked tasks.
 
-    Return also the tasks with a block in a decorated function, which is not marked: Numba could not compile it.
+    A block in a decorated function stays unmarked, because Numba could not compile the added statement.
     """
     lines, functions, unmarked = source.splitlines(), map_functions_by_name(source).values(), set()
     for gap in find_gaps(source, manifest, path):

@@ -60,7 +60,7 @@ def run_tests(
     watch: ProgressWatch | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests in ``files`` (relative to ``root``), or only one task's or only ``nodes``; return each outcome.
+    """Run tests in ``files`` (relative to ``root``): all, one task's, or those in ``nodes``. Return each outcome.
 
     The tests after the first outcome for which ``is_enough`` returns True are not run. Raise GraderError if the machine
     fails, or if pytest cannot collect the tests, which means that a course file is broken.
