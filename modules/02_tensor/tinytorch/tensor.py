@@ -282,7 +282,7 @@ class Tensor:
         # END SOLUTION
 
     def backward(self, grad: Tensor | None = None) -> None:
-        """Add to the `grad` of the inputs that `require_grad` marked (module 09). Raise RuntimeError without a tape."""
+        """Add to the `grad` of inputs `require_grad` marked, and free the tape. Raise RuntimeError without one."""
         if self.tape is None:
             raise RuntimeError("no tape has recorded how this tensor was computed (see module 09)")
         self.tape.backward(self, grad)

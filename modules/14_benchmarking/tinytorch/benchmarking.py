@@ -246,7 +246,7 @@ class WorkProfile(Profile):
             total[name] = total.get(name, 0) + amount
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
-        """Count an op that has just run, and count its backward when that runs. `Profile` times both."""
+        """Time an op that has just run, as `Profile` does, and count it, and its backward when that runs."""
         # BEGIN SOLUTION 14.7
         rule, shapes = backward_of(op), [tensor.shape for tensor in inputs]
 
