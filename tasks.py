@@ -524,7 +524,7 @@ def export_gradebook(
         "to": "The page to write, with a folder of evidence next to it; without this option, only tables are shown.",
     },
 )
-def write_class_report(_context: Context, folder: str = "class", to: str = "") -> None:
+def show_class_report(_context: Context, folder: str = "class", to: str = "") -> None:
     """Show how far everybody has got, who is stuck and what fails most often; with --to, also write it as a page."""
     from desk.class_report import build_class_report as of
     from desk.courses import build_course_version
@@ -555,7 +555,7 @@ def write_class_report(_context: Context, folder: str = "class", to: str = "") -
     },
 )
 def measure_leaderboard(_context: Context, folder: str = "class", runs: int = 3, milestone: int = 0) -> int:
-    """Measure again what students who agreed have unlocked, and rank the results. Exit 1 if anything failed."""
+    """Measure up to --runs times what students who agreed have unlocked; print the ranking. Exit 1 if any failed."""
     from desk import printing
     from desk.gradebook import FILE, open_gradebook
     from desk.leaderboard import rank_boards, run_leaderboard

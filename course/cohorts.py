@@ -215,7 +215,7 @@ def _simulate_named_images(milestone: Milestone, rng: random.Random) -> tuple[Na
 def _simulate_criterion(
     manifest: Manifest, milestone: Milestone, criterion: Criterion, failing_part: str | None, rng: random.Random
 ) -> CriterionResult:
-    """Make up a criterion's result. It fails if `failing_part` is its name, and may fail if that is its kind.
+    """Make up a result: failed if `failing_part` is its name, maybe if its kind; not attempted if module tests fail.
 
     If the tests of the modules fail, no criterion of performance or reliability is attempted.
     """

@@ -64,8 +64,9 @@ class BoardEntry:
     """A student, or the course, on a board."""
 
     student: str
+    """The student's id; "" for the course."""
     rank: int | None
-    """The student; None for the course."""
+    """The rank; None for the course."""
     low: float
     middle: float
     high: float
@@ -259,7 +260,7 @@ def rank_boards(book: Gradebook, rows: Iterable[RosterRow] | None = None) -> Ite
 
 
 def _summarize_runs(board: Board, runs: Sequence[LeaderboardRun]) -> Iterator[BoardEntry]:
-    """Summarize each student's runs of their newest commit as an entry without a rank; skip students without values."""
+    """Summarize the newest commit's runs of each student, and of the course, if they have values, without a rank."""
     own = [value for run in runs if run.student == COURSE for value in run.measured.get(board.name, ())]
     for student in sorted({run.student for run in runs}):
         of_student = [run for run in runs if run.student == student]

@@ -18,7 +18,7 @@ from grading.render.progress_watch import create_watch
 from grading.render.screen import create_screen
 from grading.result import Result, Verdict
 from tito.celebrate import celebrate_milestone
-from tito.console import open_console, show_message_if_interrupted
+from tito.console import open_console, raise_interrupted_with_message
 from tito.hints import save_failing_task
 from tito.identity import ask_for_unknown_student_id
 from tito.quiz import offer_open_questions
@@ -33,7 +33,7 @@ def grade_and_show_module(
     interrupted = (
         f"Interrupted. Nothing was recorded and your files are unchanged. To run it again: tito module test {module}"
     )
-    with show_message_if_interrupted(interrupted), create_watch(out) as watch:
+    with raise_interrupted_with_message(interrupted), create_watch(out) as watch:
         result = grade_module(root, module, task=task, seed=seed, watch=watch)
     if completing and result.verdict.exit_code == 0:
         progress.save_event(root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module, result))
@@ -54,7 +54,7 @@ def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None =
         "Interrupted. This attempt was not recorded, but its finished measurements were cached. "
         f"To run it again: tito milestone test {number}"
     )
-    with show_message_if_interrupted(interrupted), create_watch(out) as watch:
+    with raise_interrupted_with_message(interrupted), create_watch(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     try:
         progress.save_event(root, progress.make_attempt_event(result))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grading.files import require_folder
-from tito.console import open_console, print_json, require_repository, show_message_if_interrupted
+from tito.console import open_console, print_json, raise_interrupted_with_message, require_repository
 from tito.module import ModuleName, find_module
 from tito.options import JsonOption, SeedOption
 from tito.outline import read_outline
@@ -48,7 +48,7 @@ def compare_with_pytorch(
 
     drawn = secrets.randbelow(1 << 31) if seed is None else seed
     out = open_console()
-    with show_message_if_interrupted("Interrupted. Nothing was changed or recorded."):
+    with raise_interrupted_with_message("Interrupted. Nothing was changed or recorded."):
         if as_json:
             compared = compare_module(root, module.id, seed=drawn, watch=SilentWatch())
             print_json({"module": module.id, "seed": drawn, "ops": [dataclasses.asdict(one) for one in compared]})

@@ -53,7 +53,7 @@ def make_tito_folder(root: Path) -> Path:
 
 
 @contextmanager
-def show_message_if_interrupted(message: str) -> Iterator[None]:
+def raise_interrupted_with_message(message: str) -> Iterator[None]:
     """If Ctrl-C interrupts the block, raise Interrupted with this message, which says what was kept."""
     try:
         yield
@@ -72,10 +72,10 @@ def format_list_item(sign: str, text: str | Text, *, style: str = "", indent: in
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, with an indent of two and dates in ISO 8601. Nothing else goes to standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_to_json_text) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=_convert_time_or_path_to_text) + "\n")
 
 
-def _to_json_text(value: Any) -> str:
+def _convert_time_or_path_to_text(value: Any) -> str:
     """Convert a datetime or a path to its string in JSON; raise TypeError for anything else."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from grading.render.progress_watch import create_watch
-from tito.console import format_list_item, open_console, print_json, show_message_if_interrupted
+from tito.console import format_list_item, open_console, print_json, raise_interrupted_with_message
 from tito.options import JsonOption
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Data sets: list them, download one, locate them.")
@@ -50,7 +50,7 @@ def download_data_set(name: Annotated[str, typer.Argument(metavar="NAME", help="
 
     source, out = find_data_source(name), open_console()
     interrupted = f"Interrupted. The part downloaded so far is kept. To continue: tito data fetch {name}"
-    with show_message_if_interrupted(interrupted), create_watch(out) as watch:
+    with raise_interrupted_with_message(interrupted), create_watch(out) as watch:
         if not locate_data_set(source).own:
             fetch_into_cache(source, watch)
         watch.begin_phase(f"Reading {name}", None)

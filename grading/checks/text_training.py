@@ -77,7 +77,7 @@ def train_and_measure_writer(
     text: np.ndarray,
     held_out: list[bytes],
 ) -> TextRun:
-    """Train on a text in one process, load the weights, with noise, into another that stays open, and measure both.
+    """Train on a text, close that worker, load the weights, with noise, into the other, and return figures of both.
 
     The first process encodes the held-out passages only after its weights have been copied. It is closed before the
     second process begins. So neither the network that trains nor the one that answers sees the passages in advance.

@@ -94,7 +94,7 @@ def explain_missing_verdict(criterion: CriterionResult) -> str:
 def group_not_attempted(
     criteria: tuple[CriterionResult, ...],
 ) -> tuple[tuple[CriterionResult, ...], dict[str, list[CriterionResult]]]:
-    """Return the criteria to list one by one, and those not attempted for the same reason, keyed by the reason."""
+    """Return criteria to list singly, and, by reason, those not attempted for a reason that two or more share."""
     groups: dict[str, list[CriterionResult]] = {}
     for criterion in criteria:
         if criterion.status is CriterionStatus.NOT_ATTEMPTED:
