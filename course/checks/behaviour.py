@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from course.checks.course_tree import CourseTree
 from course.skeleton import make_partial_skeleton, make_skeleton, mark_gaps
@@ -23,6 +24,7 @@ from grading.testing.students import WorkerPool
 from grading.workers import list_worker_packages
 
 WALL_SECONDS = 600
+Result = TypeVar("Result")
 REACHED = """
 tasks = set()
 
@@ -47,21 +49,15 @@ def check_solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Probl
 
 def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """With the gaps of one task open, all its tests fail, and every test that fails gives that task's message."""
-    problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
-    with _start_pool() as pool:
-        watch.begin_phase("Finding the gaps that each test reaches", len(course.built_modules))
-        reaching: dict[str, tuple[str, ...]] = {}
-        for done, found in enumerate(pool.map(partial(find_tests_by_gap, course), course.built_modules), start=1):
-            reaching |= found
-            watch.report_steps_done(done)
-        watch.begin_phase("Opening each gap on its own", len(tasks))
-        nodes = [reaching[task.id] for task in tasks]
-        checked = pool.map(partial(_check_gap_alone, course, course.solutions), modules, tasks, nodes)
-        for done, (task, its_problems) in enumerate(zip(tasks, checked, strict=True), start=1):
-            problems += its_problems
-            watch.report_steps_done(done, f"task {task.id}")
-    return problems
+    watch.begin_phase("Finding the gaps that each test reaches", len(course.built_modules))
+    search, names = partial(find_tests_by_gap, course, course.solutions), [module.id for module in course.built_modules]
+    found = _map_in_processes(search, course.built_modules, names=names, watch=watch)
+    nodes = [tests for tests_by_task in found for tests in tests_by_task.values()]
+    watch.begin_phase("Opening each gap on its own", len(tasks))
+    check, names = partial(_check_gap_alone, course, course.solutions), [f"task {task.id}" for task in tasks]
+    checked = _map_in_processes(check, modules, tasks, nodes, names=names, watch=watch)
+    return [problem for problems in checked for problem in problems]
 
 
 def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
@@ -80,13 +76,13 @@ def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Probl
     return problems
 
 
-def find_tests_by_gap(course: CourseTree, module: Module) -> dict[str, tuple[str, ...]]:
-    """Return, for each task of a module, the tests that may see its open gap: its own, and all that reach the block.
+def find_tests_by_gap(course: CourseTree, solutions: Mapping[Path, str], module: Module) -> dict[str, tuple[str, ...]]:
+    """Map each task of a module to the tests that its open gap can affect: its own, and those that enter its blocks.
 
-    A test that does not reach it with the solutions does the same while the gap is open. A test that fails because of
-    the marks, or meets a task whose blocks cannot be marked, is listed for every such task.
+    A test that enters none of them with the solutions behaves the same while the gap is open. If the marks make a test
+    fail, it is listed for every task. A task with an unmarked block gets all tests.
     """
-    texts, unmarked = dict(course.solutions), frozenset[str]()
+    texts, unmarked = dict(solutions), frozenset[str]()
     for path, source in course.sources.items():
         if module.folder in path.parents:
             texts[path], skipped = mark_gaps(source, course.manifest, path)
@@ -142,12 +138,21 @@ def _run_all_tests(course: CourseTree, texts: Mapping[Path, str], watch: Progres
     """Run all modules' tests and the integration tests on these texts, one file per core; return each outcome."""
     files = [*(module.tests for module in course.built_modules), *course.integration_tests]
     watch.begin_phase("Running the tests of each module", len(files))
-    outcomes: list[TestOutcome] = []
+    names = [file.name for file in files]
+    found = _map_in_processes(partial(_run_tests, course, texts), files, names=names, watch=watch)
+    return [outcome for outcomes in found for outcome in outcomes]
+
+
+def _map_in_processes(
+    function: Callable[..., Result], *arguments: Sequence[Any], names: Sequence[str], watch: ProgressWatch
+) -> list[Result]:
+    """Call a function as `map` does, in one process per core, and report the name of each call that is done."""
+    results: list[Result] = []
     with _start_pool() as pool:
-        for done, found in enumerate(pool.map(partial(_run_tests, course, texts), files), start=1):
-            outcomes += found
-            watch.report_steps_done(done, files[done - 1].name)
-    return outcomes
+        for name, result in zip(names, pool.map(function, *arguments), strict=True):
+            results.append(result)
+            watch.report_steps_done(len(results), name)
+    return results
 
 
 def _start_pool() -> ProcessPoolExecutor:

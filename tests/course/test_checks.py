@@ -112,13 +112,13 @@ def test_only_tests_that_reach_a_gap_are_run_again(course):
         for name in ("square", "rectangle", "rectangle_refuses_a_negative_side", "squares_are_areas")
     )
     (module,) = course.built_modules
-    found = find_tests_by_gap(course, module)
+    found = find_tests_by_gap(course, course.solutions, module)
     assert found == {"1.1": (square, both), "1.2": (rectangle, refuses, both)}
     replace_text(course, CODE, "def square(side", "@staticmethod\ndef square(side")
-    assert find_tests_by_gap(course, module)["1.1"] == (square, rectangle, refuses, both)
+    assert find_tests_by_gap(course, course.solutions, module)["1.1"] == (square, rectangle, refuses, both)
     replace_text(course, CODE, "@staticmethod\ndef square(side", "def square(side")
     replace_text(course, CODE, "(self.width, self.height) < 0:", "(self.width, self.height) < 4:")
-    assert find_tests_by_gap(course, module)["1.1"] == (square, rectangle, both)
+    assert find_tests_by_gap(course, course.solutions, module)["1.1"] == (square, rectangle, both)
 
 
 def test_a_task_whose_gap_breaks_before_its_own_test_is_named(course):
